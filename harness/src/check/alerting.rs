@@ -1,0 +1,65 @@
+//! Whether somebody was told in time.
+
+use std::time::Duration;
+
+use crate::{
+    clock::micros,
+    history::{AlertRule, Micros, What},
+    measure::{Credential, Measurements},
+    words,
+};
+
+use super::{Check, Early, failed, passed, rule, timed, unknown};
+
+/// For each certificate of the fault whose end passed, in use or not, an expiry alert about it came at
+/// least `lead` before.
+pub fn alerted_before_expiry(lead: Duration) -> Box<dyn Check> {
+    rule("alerted-before-expiry", move |measured| judge(measured, micros(lead)))
+}
+
+fn judge(measured: &Measurements<'_>, lead: Micros) -> Early {
+    timed(measured)?;
+    let ended: Vec<_> = measured.credentials.iter().filter_map(|c| Some((c, c.expired?.0))).collect();
+    let mut leads = Vec::new();
+    let mut missing = Vec::new();
+    for (credential, end) in &ended {
+        let name = credential.name();
+        match alert(measured, credential) {
+            Some(at) if at.saturating_add(lead) <= *end => leads.push(end - at),
+            Some(at) if at <= *end => missing.push(format!("{name} only {} before", words::span(end - at))),
+            Some(at) => missing.push(format!("{name} {} after", words::span(at - end))),
+            None => missing.push(format!("{name} never")),
+        }
+    }
+    let Some(least) = leads.iter().min().filter(|_| missing.is_empty()) else {
+        if ended.is_empty() {
+            return Err(unknown("no certificate of the fault reached its end"));
+        }
+        return Ok(failed(format!(
+            "{} of {} without an alert {} before the end: {}",
+            missing.len(),
+            words::counted(ended.len() as u64, "certificate"),
+            words::span(lead),
+            words::list(&missing, 4)
+        )));
+    };
+    Ok(passed(format!(
+        "alerts for all of {}, at least {} before the end",
+        words::counted(ended.len() as u64, "certificate"),
+        words::span(*least)
+    )))
+}
+
+/// The first expiry alert about a credential.
+fn alert(measured: &Measurements<'_>, credential: &Credential<'_>) -> Option<Micros> {
+    let about = |what: &What| match what {
+        What::Alert(alert) if alert.rule == AlertRule::Expiry => match (&alert.leaf, &alert.mount) {
+            (Some(leaf), _) => leaf == credential.leaf,
+            (None, Some(mount)) => alert.service == credential.service && mount == credential.mount,
+            (None, None) => alert.service == credential.service,
+        },
+        _ => false,
+    };
+    let alerts = measured.reading.rare.iter().filter(|event| event.at >= credential.installed);
+    alerts.filter(|event| about(&event.what)).map(|event| event.at).min()
+}

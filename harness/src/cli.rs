@@ -1,0 +1,113 @@
+//! The command line as a library function: an executable that links scenario crates together is
+//! `fn main() -> ExitCode { notafter::cli::main(suite) }`, with every command below.
+
+mod ablate;
+mod completions;
+mod conditions;
+mod doctor;
+pub mod exit;
+mod find;
+mod interrupt;
+mod launch;
+mod list;
+pub(crate) mod output;
+mod progress;
+pub(crate) mod quote;
+mod report;
+mod reproduce;
+mod run;
+mod show;
+mod sweep;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+
+use crate::{
+    error::{Context, Result},
+    multicall,
+    suite::Suite,
+};
+
+/// Breaks certificates on purpose in a cluster that really runs, and measures what stops and how long it takes
+/// to come back.
+#[derive(Parser)]
+#[command(name = "notafter", version, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 every scenario gave the verdict that it must give, 1 one did not, 2 unknown,
+3 a required runtime is missing, 64 usage, 70 a bug of notafter.
+
+Environment: NOTAFTER_STATE is the folder that keeps the evidence of runs; NO_COLOR and
+CLICOLOR_FORCE switch colour off and on.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the scenarios, where they run, and the verdict that each must give
+    List,
+    /// Run scenarios and judge them
+    Run(run::Args),
+    /// Show what each mitigation of a family saves, alone and together
+    Ablate(ablate::Args),
+    /// Break a cluster and keep it up to look at
+    Reproduce(reproduce::Args),
+    /// Show the report of a run of the past
+    Report(report::Args),
+    /// Remove what dead runs left behind
+    Sweep(sweep::Args),
+    /// Show which runtimes work here, and what is missing for the others
+    Doctor,
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Print a system as data
+    Show(show::Args),
+}
+
+/// The whole command line. It never returns in a service or a guardian.
+#[expect(clippy::needless_pass_by_value, reason = "nobody has a use for it afterwards: the process ends")]
+pub fn main(suite: Suite) -> ExitCode {
+    multicall::dispatch(&suite.programs);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help and version are answers, not errors.
+            let asked = matches!(answer.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let _ = answer.print();
+            return ExitCode::from(if asked { exit::AS_EXPECTED } else { exit::USAGE });
+        }
+    };
+    let went = catch_unwind(AssertUnwindSafe(|| execute(&suite, &cli.command)));
+    ExitCode::from(match went {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            output::complain(&error);
+            exit::of_error(&error)
+        }
+        Err(_) => {
+            output::say("this is a bug of notafter; what it was about to do is above");
+            exit::BUG
+        }
+    })
+}
+
+fn execute(suite: &Suite, command: &Command) -> Result<u8> {
+    let runtime = tokio::runtime::Runtime::new().context(|| "cannot start".into())?;
+    match command {
+        Command::List => list::run(suite),
+        Command::Run(args) => runtime.block_on(run::run(suite, args)),
+        Command::Ablate(args) => runtime.block_on(ablate::run(suite, args)),
+        Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),
+        Command::Report(args) => report::run(args),
+        Command::Sweep(args) => sweep::run(args),
+        Command::Doctor => runtime.block_on(doctor::run()),
+        Command::Completions(args) => completions::run(args, Cli::command()),
+        Command::Show(args) => show::run(suite, args),
+    }
+}

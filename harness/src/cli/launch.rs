@@ -1,0 +1,58 @@
+//! One run as the command line does it: announced, followed, its reports kept beside its history.
+
+use std::{fs, sync::Arc};
+
+use super::{conditions::Conditions, progress::Progress};
+use crate::{
+    error::{Context, Result},
+    report::{self, Style},
+    runner::{self, Finished, Hold, Interrupt, Plan, Show},
+    scenario::Scenario,
+};
+
+/// Runs a scenario under these conditions. `again` is the command that does the same again.
+///
+/// # Errors
+/// If nothing could begin, or the evidence could not be kept.
+pub async fn launch(
+    scenario: &Scenario,
+    conditions: &Conditions,
+    again: String,
+    hold: Option<Hold>,
+    interrupt: Interrupt,
+) -> Result<Finished> {
+    let Conditions { runtime, seed, .. } = *conditions;
+    let title = format!("{} on {}, seed {seed}", scenario.name, runtime.name());
+    let progress = Progress::new(&title, &again);
+    let plan = Plan {
+        runtime,
+        seed,
+        runs: conditions.runs(),
+        rerun: again,
+        hold: hold.map(|hold| Hold { after: hold.after, show: after(progress.clone(), hold.show) }),
+        watcher: Some(progress.watcher()),
+    };
+    let finished = runner::run(scenario, &plan, interrupt).await;
+    progress.end();
+    let finished = finished?;
+    keep(&finished)?;
+    Ok(finished)
+}
+
+/// The bar would be redrawn over what is shown.
+fn after(progress: Arc<Progress>, show: Show) -> Show {
+    Arc::new(move |context, folder| {
+        progress.end();
+        show(context, folder);
+    })
+}
+
+/// Writes the reports of a run into its folder.
+fn keep(finished: &Finished) -> Result<()> {
+    let json = report::json(&finished.history) + "\n";
+    let text = report::render(&finished.history, Style::default());
+    for (path, report) in [(finished.folder.result(), json), (finished.folder.report(), text)] {
+        fs::write(&path, report).context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `notafter report`: a run of the past, from its history alone.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    exit,
+    output::{print, say, style},
+};
+use crate::{
+    error::{Context, Error, Result},
+    history::{History, Phase},
+    report,
+    run::{self, RunFolder, state_folder},
+};
+
+/// Which run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The id of a run, its folder, or `last`
+    run: String,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what its history says. The exit code is about the printing, not the verdict.
+///
+/// # Errors
+/// If there is no such run, or its history cannot be read.
+pub fn run(args: &Args) -> Result<u8> {
+    let folder = find(&args.run)?;
+    let path = folder.history();
+    let history = History::read(&path).context(|| "cannot read the evidence".into())?;
+    if history.ended(Phase::TearDown).is_none() {
+        say(if folder.in_use() {
+            "this run still goes on; this is what is known so far"
+        } else {
+            "this run did not end in order; this is what is known of it"
+        });
+    }
+    let text = if args.json { report::json(&history) + "\n" } else { report::render(&history, style()) };
+    print(&text)?;
+    Ok(exit::AS_EXPECTED)
+}
+
+fn find(name: &str) -> Result<RunFolder> {
+    let state = state_folder();
+    let runs = run::runs(&state);
+    let no_run = |what: String| {
+        let latest: Vec<_> = runs.iter().rev().take(3).map(|run| format!("`{}`", run.id())).collect();
+        let latest = if latest.is_empty() { "no run yet".into() } else { latest.join(", ") };
+        let place = state.join("runs");
+        Error::usage(what).hint(format!(
+            "the latest in {} are: {latest}; a run with --out is named by its folder",
+            place.display()
+        ))
+    };
+    if name == "last" {
+        return runs.last().cloned().ok_or_else(|| no_run("there is no last run".into()));
+    }
+    let by_path = Path::new(name);
+    let by_path =
+        if by_path.ends_with("history.jsonl") { by_path.parent().unwrap_or(by_path) } else { by_path };
+    let candidates: [PathBuf; 2] = [state.join("runs").join(name), by_path.to_owned()];
+    candidates
+        .iter()
+        .map(|path| RunFolder::open(path))
+        .find(|folder| folder.history().is_file())
+        .ok_or_else(|| no_run(format!("no run has the id or the folder `{name}`")))
+}

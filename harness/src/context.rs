@@ -1,0 +1,52 @@
+//! What a fault, a runbook and the runner have in hand while a scenario runs.
+
+use std::sync::Arc;
+
+use crate::{
+    error::Result,
+    history::{Purpose, Recorder, What},
+    http::Client,
+    journal::Journal,
+    pki::{Credential, Pki},
+    prober::Prober,
+    runtime::Cluster,
+    system::System,
+};
+
+/// What a fault, a runbook and the runner have in hand.
+pub struct Context {
+    /// What runs.
+    pub cluster: Arc<Cluster>,
+    /// Who mints.
+    pub pki: Pki,
+    /// Who asks.
+    pub prober: Prober,
+    /// The user's and the operator's way in.
+    pub client: Client,
+    /// What happened.
+    pub recorder: Recorder,
+    /// What is to be undone.
+    pub journal: Journal,
+}
+
+impl Context {
+    /// What is under test.
+    pub fn system(&self) -> &System {
+        self.cluster.system()
+    }
+
+    /// Installs a credential and writes down that it did, and why.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn install(&self, service: &str, mount: &str, credential: &Credential, why: Purpose) -> Result<()> {
+        // Before the file is there: a service may show it in the same millisecond.
+        self.recorder.record(What::Installed {
+            service: service.into(),
+            mount: mount.into(),
+            leaf: credential.leaf().clone(),
+            why,
+        });
+        self.cluster.install(service, mount, credential)
+    }
+}

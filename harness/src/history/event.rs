@@ -1,0 +1,474 @@
+//! Everything that can be in a history.
+
+use serde::{Deserialize, Serialize};
+
+/// Microseconds since the run began, by the monotonic clock.
+pub type Micros = u64;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// When it happened; for a probe or an operation, when it was *begun*.
+    pub at: Micros,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// Everything that can be in a history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum What {
+    /// First event: what this run is.
+    Run(RunInfo),
+    /// A phase of the run began.
+    PhaseBegan {
+        /// Which.
+        phase: Phase,
+    },
+    /// A phase of the run ended, in order or with an error.
+    PhaseEnded {
+        /// Which.
+        phase: Phase,
+        /// What went wrong, as a person would be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// One question was asked of one hop.
+    Probe(Probe),
+    /// One user-facing or background operation was tried.
+    Operation(Operation),
+    /// A supervisor saw a process begin, end, or wait to begin again.
+    Process {
+        /// Whose process.
+        service: String,
+        /// What happened to it.
+        #[serde(flatten)]
+        change: ProcessChange,
+    },
+    /// What a service said about itself changed.
+    Health(Health),
+    /// The certificate that a service uses in a mount changed, as seen from outside.
+    Using {
+        /// Whose.
+        service: String,
+        /// Which of its mounts.
+        mount: String,
+        /// The leaf in use.
+        leaf: Leaf,
+    },
+    /// A credential was put into a mount by the harness (not yet seen on the wire).
+    Installed {
+        /// Whose.
+        service: String,
+        /// Which of its mounts.
+        mount: String,
+        /// The leaf that was put there.
+        leaf: Leaf,
+        /// Why it was put there.
+        why: Purpose,
+    },
+    /// The fault shows on the wire for one credential.
+    Landed(Landed),
+    /// The wall clock passed the not-after of a credential that a fault installed.
+    Expired {
+        /// Whose.
+        service: String,
+        /// Which of its mounts.
+        mount: String,
+        /// The leaf that ended.
+        leaf: Leaf,
+        /// Whether the service still used it at that instant; if not, the fault was averted.
+        in_use: bool,
+    },
+    /// Somebody was told.
+    Alert(Alert),
+    /// A repair step began.
+    StepBegan {
+        /// Number of the step in this run, from 0.
+        step: u32,
+        /// What a person would call it.
+        title: String,
+        /// What kind of step it is.
+        kind: StepKind,
+    },
+    /// A repair step ended.
+    StepEnded {
+        /// Number of the step in this run, from 0.
+        step: u32,
+        /// What went wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// Services were asked to start in this order, each up before the next.
+    OrderTried {
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The order.
+        order: Vec<String>,
+    },
+    /// An attempt to start in an order ended.
+    OrderEnded {
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Which service did not come up and why; none if all did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stuck: Option<Stuck>,
+    },
+    /// The final account of one record.
+    Record(Record),
+    /// The ledger was whole up to its horizon for the first time.
+    Drained,
+    /// The wall clock and the monotonic clock disagree by more than a step of NTP would explain.
+    ClockJumped {
+        /// Milliseconds that the wall clock moved against the monotonic one.
+        by_ms: i64,
+    },
+    /// A verdict of a check.
+    Judged {
+        /// Name of the check.
+        check: String,
+        /// What it says.
+        verdict: crate::check::Verdict,
+    },
+}
+
+/// What a run is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The run's id; every resource carries it.
+    pub id: String,
+    /// Full name of the scenario, `family/variant`.
+    pub scenario: String,
+    /// One paragraph about the scenario.
+    pub about: String,
+    /// `processes` or `containers`.
+    pub runtime: String,
+    /// The seed of every plan in it.
+    pub seed: u64,
+    /// Version of notafter.
+    pub version: String,
+    /// Wall clock at `at == 0`, microseconds since the Unix epoch.
+    pub wall: u64,
+    /// What one minute of the incident takes here, in microseconds; 0 where there is none.
+    pub minute_us: u64,
+    /// The command that runs it again.
+    pub rerun: String,
+    /// What the scenario must give.
+    pub expect: crate::check::Expect,
+    /// How long every operation must succeed before the system counts as recovered, microseconds.
+    pub stability_us: u64,
+    /// A record stored later than this after it was sent is late, microseconds.
+    pub late_us: u64,
+    /// The incident's own timeline, if the scenario reproduces one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<crate::incident::Incident>,
+}
+
+/// The way of a run, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the words are defined in the design
+pub enum Phase {
+    Start,
+    Steady,
+    Inject,
+    Landed,
+    Observe,
+    Repair,
+    Recover,
+    Drain,
+    Judge,
+    Heal,
+    TearDown,
+}
+
+/// One question asked of one hop, with its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Who calls.
+    pub client: String,
+    /// Who is called.
+    pub server: String,
+    /// What was asked.
+    pub question: Question,
+    /// How long the answer took, microseconds.
+    pub took: Micros,
+    /// The leaf that the client showed; none if it showed none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Leaf>,
+    /// The leaf that the server presented, as seen on the wire, even if it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presented: Option<Leaf>,
+    /// The answer.
+    pub outcome: Outcome,
+}
+
+/// The four questions of a connection, and the intruder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// A fresh, full handshake with the credential that the client has installed.
+    Fresh,
+    /// A handshake that resumes an earlier session.
+    Resumed,
+    /// One more request on a connection that stays open.
+    Open,
+    /// A fresh handshake just after the server was restarted.
+    Restarted,
+    /// A fresh handshake without a client certificate: must be refused.
+    WithoutCertificate,
+    /// A fresh handshake with a client certificate that has expired: must be refused.
+    WithExpired,
+    /// A fresh handshake with a client certificate of an authority that nobody here trusts: must be refused.
+    WithForeign,
+}
+
+/// What came of a probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The round trip worked. HTTP status.
+    Served(u16),
+    /// One side refused the other's certificate.
+    Refused {
+        /// Whose refusal.
+        by: Side,
+        /// Why.
+        reason: Refusal,
+    },
+    /// There was no TLS peer to speak of.
+    Unreachable(Unreachable),
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Side {
+    Client,
+    Server,
+}
+
+/// Why a certificate was refused: the alerts of RFC 8446, section 6.2, told apart where the
+/// refusing side says more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Refusal {
+    Expired,
+    NotYetValid,
+    UnknownIssuer,
+    WrongName,
+    WrongPurpose,
+    BadSignature,
+    Revoked,
+    NoCertificate,
+    /// The words of the side that refused.
+    Other(String),
+}
+
+/// Why there was no TLS peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Unreachable {
+    /// Nobody listens.
+    ConnectionRefused,
+    /// The connection ended without an alert.
+    Closed,
+    /// No answer within the probe's limit.
+    Timeout,
+    /// The client has no credential to show.
+    NoCredential,
+    /// The words of the operating system.
+    Other(String),
+}
+
+/// Which certificate: enough to find it again, nothing secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Leaf {
+    /// Serial number, lower-case hexadecimal without separators.
+    pub serial: String,
+    /// Last second in which it is valid (RFC 5280, 4.1.2.5: inclusive), Unix seconds.
+    pub not_after: i64,
+    /// First second in which it is valid, Unix seconds.
+    pub not_before: i64,
+}
+
+/// One try of one operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Name of the operation.
+    pub name: String,
+    /// Whether a user would notice.
+    pub user_facing: bool,
+    /// How long it took, microseconds.
+    pub took: Micros,
+    /// What went wrong; none if it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a supervisor saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum ProcessChange {
+    /// It runs.
+    Spawned {
+        /// Process id, in the process namespace of its supervisor.
+        pid: u32,
+        /// How often it was started before.
+        restarts: u32,
+    },
+    /// It ended.
+    Exited {
+        /// Exit code, or none if a signal ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// The signal that ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+        /// Whether somebody asked for that.
+        asked: bool,
+        /// Its last words: the last line of its log.
+        last_words: String,
+    },
+    /// The supervisor waits before it starts it again.
+    BackingOff {
+        /// For how long, milliseconds.
+        for_ms: u64,
+    },
+    /// It could not be started at all.
+    NotSpawned {
+        /// Why.
+        error: String,
+    },
+}
+
+/// What a service says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Who.
+    pub service: String,
+    /// Whether its health endpoint answers.
+    pub live: bool,
+    /// Whether it says that it can serve.
+    pub ready: bool,
+    /// What it waits for, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
+}
+
+/// Why the harness installed a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Purpose {
+    Setup,
+    Fault,
+    Repair,
+    Heal,
+}
+
+/// The fault shows on the wire for one credential. A change is not an edge: nginx serves the old
+/// and the new certificate side by side for 100 ms after a reload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Landed {
+    /// Whose credential.
+    pub service: String,
+    /// Which of its mounts.
+    pub mount: String,
+    /// The leaf that the fault put there.
+    pub leaf: Leaf,
+    /// Who saw it.
+    pub seen_by: Witness,
+    /// First handshake that showed it.
+    pub first_new: Micros,
+    /// Last handshake that showed another one; none if there was no such handshake since the install.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_old: Option<Micros>,
+    /// First handshake from which on every one showed it.
+    pub stable_since: Micros,
+}
+
+/// Who saw a certificate on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Witness {
+    /// The prober, as a client of the service that presents it.
+    Prober,
+    /// The server to which the service showed it as a client.
+    Server,
+}
+
+/// Somebody was told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// What kind of alert.
+    pub rule: AlertRule,
+    /// About which service.
+    pub service: String,
+    /// About which mount, for an alert on a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+    /// About which certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<Leaf>,
+    /// As the person on call reads it.
+    pub text: String,
+}
+
+/// What kind of alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlertRule {
+    /// A certificate nears its end.
+    Expiry,
+    /// A health check is red, or users complain.
+    Symptom,
+}
+
+/// What kind of repair step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    /// People find the cause.
+    Diagnose,
+    /// People take their time: a wait at the pace of the incident.
+    Pace,
+    /// A credential is replaced.
+    Rotate,
+    /// Services are started, stopped or restarted.
+    Restart,
+    /// Missed work is done again.
+    RecoveryRun,
+}
+
+/// Which service did not come up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// Which.
+    pub service: String,
+    /// Why, in the service's own words.
+    pub why: String,
+}
+
+/// The final account of one record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number, given by the source.
+    pub number: u64,
+    /// When the source emitted it.
+    pub sent: Micros,
+    /// When it was acknowledged to the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acked: Option<Micros>,
+    /// When it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Micros>,
+    /// How many copies are stored.
+    pub copies: u32,
+    /// Whether a user finds it.
+    pub found: bool,
+}

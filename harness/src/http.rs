@@ -1,0 +1,217 @@
+//! HTTP/1.1 over mutual TLS to the services of a cluster, and plain HTTP to their health endpoints.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, Uri, body::Bytes};
+use hyper_util::{
+    client::legacy::{
+        Client as Pool, Error as PoolError,
+        connect::{Connected, Connection},
+    },
+    rt::{TokioExecutor, TokioIo},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{
+    error::{Context, Error, Result},
+    pki::Credential,
+    runtime::Cluster,
+};
+
+/// Calls services as one identity, over connections that are kept.
+#[derive(Clone)]
+pub struct Client {
+    pool: Pool<Connector, Full<Bytes>>,
+    limit: Duration,
+}
+
+impl Client {
+    /// One who shows this credential and gives up on a request after `limit`.
+    ///
+    /// # Errors
+    /// If the credential cannot be used for TLS.
+    pub fn new(cluster: Arc<Cluster>, credential: &Credential, limit: Duration) -> Result<Self> {
+        let connector = Connector { cluster, tls: Arc::new(config(credential)?) };
+        let pool = Pool::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { pool, limit })
+    }
+
+    /// The same, more patient: for requests that are work.
+    #[must_use]
+    pub fn patient(&self, limit: Duration) -> Self {
+        Self { limit, ..self.clone() }
+    }
+
+    /// One request to a service by name.
+    ///
+    /// # Errors
+    /// In the words of whoever refused: the operating system, TLS, or the service.
+    pub async fn request(
+        &self,
+        method: &Method,
+        service: &str,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let uri: Uri =
+            format!("https://{service}{path}").parse().map_err(|error| format!("{path}: {error}"))?;
+        let mut request = Request::builder().method(method).uri(uri);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let asked = async {
+            let response = self.pool.request(request).await.map_err(|error| root_cause(&error))?;
+            let status = response.status();
+            let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
+            Ok((status, body.to_bytes()))
+        };
+        timeout(self.limit, asked).await.unwrap_or_else(|_| Err(format!("no answer in {:?}", self.limit)))
+    }
+
+    /// Asks for JSON and expects status 200.
+    ///
+    /// # Errors
+    /// If it does not come, naming the service and the path.
+    pub async fn get<T: serde::de::DeserializeOwned>(&self, service: &str, path: &str) -> Result<T> {
+        let failed = |why: String| Error::new(format!("GET {service}{path}: {why}"));
+        let (status, body) = self.request(&Method::GET, service, path, None).await.map_err(failed)?;
+        if status != StatusCode::OK {
+            return Err(failed(format!("expected 200, found {status}: {}", String::from_utf8_lossy(&body))));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| failed(format!("not the JSON that was expected: {error}")))
+    }
+}
+
+/// Asks for JSON in plain HTTP, over a connection of its own.
+///
+/// # Errors
+/// If nobody answers in `limit`, or not in JSON.
+pub async fn get_plain<T: serde::de::DeserializeOwned>(
+    address: std::net::SocketAddr,
+    path: &str,
+    limit: Duration,
+) -> Result<T> {
+    let asked = async {
+        let stream = TcpStream::connect(address).await.context(|| format!("{address}"))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .context(|| format!("{address}"))?;
+        let driver = tokio::spawn(connection);
+        let request = Request::get(path)
+            .header("host", address.to_string())
+            .body(Full::<Bytes>::default())
+            .context(|| path.to_owned())?;
+        let response = sender.send_request(request).await.context(|| format!("{address}{path}"))?;
+        let body = response.into_body().collect().await.context(|| format!("{address}{path}"))?.to_bytes();
+        driver.abort();
+        serde_json::from_slice(&body).context(|| format!("{address}{path}: not the JSON that was expected"))
+    };
+    timeout(limit, asked)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(format!("{address}{path}: no answer in {limit:?}"))))
+}
+
+fn config(credential: &Credential) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(credential.bundle_pem().as_bytes()) {
+        roots.add(root.context(|| "the bundle is no PEM".into())?).context(|| "not a root".into())?;
+    }
+    let chain = CertificateDer::pem_slice_iter(credential.chain_pem().as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .context(|| "the chain is no PEM".into())?;
+    let key = PrivateKeyDer::from_pem_slice(credential.key_pem().as_bytes())
+        .context(|| "the key is no PEM".into())?;
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_root_certificates(roots).with_client_auth_cert(chain, key))
+        .context(|| "the credential cannot be used for TLS".into())
+}
+
+/// The innermost cause says what happened; the outer ones only where.
+fn root_cause(error: &PoolError) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+#[derive(Clone)]
+struct Connector {
+    cluster: Arc<Cluster>,
+    tls: Arc<ClientConfig>,
+}
+
+/// A TLS stream in the shape that the pool wants.
+struct Stream(TokioIo<TlsStream<TcpStream>>);
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = std::io::Result<Stream>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Self { cluster, tls } = self.clone();
+        Box::pin(async move {
+            let service = uri.host().unwrap_or_default().to_owned();
+            let address = cluster.address(&service).map_err(std::io::Error::other)?;
+            let name = ServerName::try_from(service).map_err(std::io::Error::other)?;
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            Ok(Stream(TokioIo::new(TlsConnector::from(tls).connect(name, tcp).await?)))
+        })
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl hyper::rt::Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,252 @@
+//! Asks the questions of a connection, with one round trip each, and records typed outcomes.
+//!
+//! A probe stands in for a service: it shows the credential that the service has installed, verifies
+//! the server as the service would, and does one round trip, because under TLS 1.3 a client whose
+//! certificate is refused learns it with the first read only.
+
+mod connect;
+mod open;
+mod pace;
+mod schedule;
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+pub use connect::{Caller, Connection, Wire};
+pub use open::OpenConnections;
+pub use pace::{Pace, Tempo};
+pub use schedule::Schedule;
+
+use crate::{
+    error::Result,
+    history::{Leaf, Outcome, Probe, Question, Recorder, Unreachable, What},
+    pki::Credential,
+    runtime::Cluster,
+    system::Hop,
+};
+
+/// Asks questions of the hops of one cluster and records the answers.
+#[derive(Clone)]
+pub struct Prober {
+    cluster: Arc<Cluster>,
+    recorder: Recorder,
+    callers: Arc<Mutex<HashMap<Hop, Known>>>,
+    limit: Duration,
+}
+
+/// The caller of a hop, made from the credential that was installed when it was last asked.
+#[derive(Clone)]
+struct Known {
+    /// Which generation of the mount it was made from.
+    generation: Option<PathBuf>,
+    caller: Caller,
+    leaf: Leaf,
+}
+
+impl Prober {
+    /// A prober whose every question is given up after `limit`.
+    pub fn new(cluster: Arc<Cluster>, recorder: Recorder, limit: Duration) -> Self {
+        Self { cluster, recorder, callers: Arc::default(), limit }
+    }
+
+    /// Asks one hop with a fresh, full handshake. Records the answer and gives it.
+    pub async fn fresh(&self, hop: &Hop) -> Probe {
+        self.ask(hop, Question::Fresh).await
+    }
+
+    /// Asks one hop with a fresh handshake just after its server was restarted: until somebody
+    /// listens, then once. Records the answer and gives it.
+    pub async fn restarted(&self, hop: &Hop) -> Probe {
+        let began = std::time::Instant::now();
+        loop {
+            let probe = self.one(hop, Question::Restarted).await;
+            let nobody = matches!(
+                probe.1.outcome,
+                Outcome::Unreachable(Unreachable::ConnectionRefused | Unreachable::Closed)
+            );
+            if !nobody || began.elapsed() > self.limit {
+                return self.keep(probe);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Asks one hop with a session resumed from the handshake before. The first time, and whenever
+    /// the server does not resume, the outcome says so.
+    pub async fn resumed(&self, hop: &Hop) -> Probe {
+        self.ask(hop, Question::Resumed).await
+    }
+
+    /// Opens a connection that stays, to ask it again later.
+    ///
+    /// # Errors
+    /// The outcome, if it cannot be opened.
+    pub async fn open(&self, hop: &Hop) -> Result<OpenConnection, Outcome> {
+        let known = self.caller(hop).map_err(|error| no_credential(&error))?;
+        let address = self.address(hop).map_err(|error| no_credential(&error))?;
+        let connection =
+            tokio::time::timeout(self.limit, known.caller.connect(address, &hop.server, Question::Open))
+                .await
+                .map_err(|_| Outcome::Unreachable(Unreachable::Timeout))??;
+        Ok(OpenConnection { prober: self.clone(), hop: hop.clone(), shown: known.leaf, connection })
+    }
+
+    /// Tries to get in with a credential that must be refused, or none. Records the answer and gives it.
+    pub async fn intrude(&self, server: &str, question: Question, with: &Intruder) -> Probe {
+        let hop = Hop { client: "intruder".into(), server: server.into(), mount: String::new() };
+        let at = self.recorder.clock().now();
+        let (presented, outcome) = match self.address(&hop) {
+            Ok(address) => self.round_trip(&with.caller, address, server, question).await,
+            Err(error) => (None, no_credential(&error)),
+        };
+        let took = self.recorder.clock().now() - at;
+        let probe = Probe {
+            client: hop.client,
+            server: hop.server,
+            question,
+            took,
+            shown: with.leaf.clone(),
+            presented,
+            outcome,
+        };
+        self.keep((at, probe))
+    }
+
+    async fn ask(&self, hop: &Hop, question: Question) -> Probe {
+        let probe = self.one(hop, question).await;
+        self.keep(probe)
+    }
+
+    async fn one(&self, hop: &Hop, question: Question) -> (u64, Probe) {
+        let at = self.recorder.clock().now();
+        let mut probe = Probe {
+            client: hop.client.clone(),
+            server: hop.server.clone(),
+            question,
+            took: 0,
+            shown: None,
+            presented: None,
+            outcome: Outcome::Unreachable(Unreachable::NoCredential),
+        };
+        match (self.caller(hop), self.address(hop)) {
+            (Ok(known), Ok(address)) => {
+                let (presented, outcome) =
+                    self.round_trip(&known.caller, address, &hop.server, question).await;
+                probe = Probe { shown: Some(known.leaf), presented, outcome, ..probe };
+            }
+            (Err(error), _) | (_, Err(error)) => probe.outcome = no_credential(&error),
+        }
+        probe.took = self.recorder.clock().now() - at;
+        (at, probe)
+    }
+
+    async fn round_trip(
+        &self,
+        caller: &Caller,
+        address: std::net::SocketAddr,
+        server: &str,
+        question: Question,
+    ) -> (Option<Leaf>, Outcome) {
+        let wire = Wire::default();
+        let asked = caller.round_trip(address, server, question, &wire);
+        let outcome = match tokio::time::timeout(self.limit, asked).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Unreachable(Unreachable::Timeout),
+        };
+        (wire.presented(), outcome)
+    }
+
+    fn keep(&self, (at, probe): (u64, Probe)) -> Probe {
+        self.recorder.record_at(at, What::Probe(probe.clone()));
+        probe
+    }
+
+    fn address(&self, hop: &Hop) -> Result<std::net::SocketAddr> {
+        self.cluster.address(&hop.server)
+    }
+
+    /// The caller of a hop with the credential that is installed now; read again only if it was replaced.
+    fn caller(&self, hop: &Hop) -> Result<Known> {
+        let folder = self.cluster.mount(&hop.client, &hop.mount)?;
+        let generation = std::fs::read_link(folder.join("..data")).ok();
+        let mut callers = self.callers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = callers.get(hop)
+            && generation.is_some()
+            && known.generation == generation
+        {
+            return Ok(known.clone());
+        }
+        let credential = Credential::read(&folder)?;
+        let known = Known { generation, leaf: credential.leaf().clone(), caller: Caller::with(&credential)? };
+        callers.insert(hop.clone(), known.clone());
+        Ok(known)
+    }
+}
+
+/// A connection that stays open.
+pub struct OpenConnection {
+    prober: Prober,
+    hop: Hop,
+    shown: Leaf,
+    connection: Connection,
+}
+
+impl OpenConnection {
+    /// One more request on it. Records the answer and gives it.
+    pub async fn ask(&mut self) -> Probe {
+        let at = self.prober.recorder.clock().now();
+        let asked = self.connection.ask(&self.hop.server);
+        let outcome = match tokio::time::timeout(self.prober.limit, asked).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Unreachable(Unreachable::Timeout),
+        };
+        let probe = Probe {
+            client: self.hop.client.clone(),
+            server: self.hop.server.clone(),
+            question: Question::Open,
+            took: self.prober.recorder.clock().now() - at,
+            shown: Some(self.shown.clone()),
+            presented: self.connection.presented(),
+            outcome,
+        };
+        self.prober.keep((at, probe))
+    }
+}
+
+/// Somebody who must not get in.
+pub struct Intruder {
+    caller: Caller,
+    leaf: Option<Leaf>,
+}
+
+impl Intruder {
+    /// One who shows this credential.
+    ///
+    /// # Errors
+    /// If the credential cannot be used for TLS.
+    pub fn showing(credential: &Credential) -> Result<Self> {
+        Ok(Self { caller: Caller::with(credential)?, leaf: Some(credential.leaf().clone()) })
+    }
+
+    /// One who shows none, and trusts what this bundle trusts.
+    ///
+    /// # Errors
+    /// If the bundle cannot be used.
+    pub fn without_certificate(bundle_pem: &str) -> Result<Self> {
+        Ok(Self { caller: Caller::without_certificate(bundle_pem)?, leaf: None })
+    }
+}
+
+fn no_credential(error: &crate::error::Error) -> Outcome {
+    let words = error.to_string();
+    // A mount that its service has not filled yet is a state, not an error.
+    if words.contains("no credential") || words.contains("No such file") {
+        Outcome::Unreachable(Unreachable::NoCredential)
+    } else {
+        Outcome::Unreachable(Unreachable::Other(words))
+    }
+}

@@ -1,0 +1,40 @@
+//! Reports: what a history says, for people and for machines. Pure functions, like checks.
+
+mod ablation;
+mod json;
+mod junit;
+mod prose;
+mod repair;
+mod table;
+mod terminal;
+mod timeline;
+
+#[cfg(test)]
+mod tests;
+
+pub use ablation::ablation;
+pub use json::{SCHEMA, json};
+pub use junit::junit;
+pub use terminal::render;
+
+/// How a report for a terminal looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Whether to use colour; the text says the same without.
+    pub colour: bool,
+    /// Columns of the terminal; a report uses 80 to 120 of them.
+    pub width: usize,
+}
+
+impl Default for Style {
+    /// No colour, 100 columns.
+    fn default() -> Self {
+        Self { colour: false, width: 100 }
+    }
+}
+
+impl Style {
+    fn columns(self) -> usize {
+        self.width.clamp(80, 120)
+    }
+}

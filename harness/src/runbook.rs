@@ -1,0 +1,209 @@
+//! Repair as typed steps: executed by the harness, and read by people, from the same value.
+
+mod starting;
+
+use std::{fmt, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    error::{Error, Result},
+    history::{Purpose, StepKind, Tail, What},
+    pki::Validity,
+    sightings::Sightings,
+    supervise::Order,
+    system::{Filled, Span},
+};
+
+/// Missed work may be hours of it.
+const ASK_LIMIT: Duration = Duration::from_secs(30);
+
+/// Repair steps, in their order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Runbook {
+    steps: Vec<Step>,
+}
+
+/// One repair step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Find out which certificates in use have expired or are about to.
+    Identify,
+    /// Let people take as long as they took in the incident.
+    Wait {
+        /// What they do meanwhile.
+        title: String,
+        /// For how long.
+        span: Span,
+    },
+    /// Reissue every credential of a service that people install, with a new key, and install it.
+    Rotate {
+        /// Whose.
+        service: String,
+    },
+    /// Restart services one after another, each ready before the next.
+    RestartEach {
+        /// Which, in this order.
+        services: Vec<String>,
+    },
+    /// Restart services all at once, and wait until all are ready.
+    RestartAll {
+        /// Which.
+        services: Vec<String>,
+    },
+    /// Stop everything and start it in an order, each ready before the next; if one does not come
+    /// up, think, and try the next order.
+    TryOrders {
+        /// The orders that are tried, until one works.
+        orders: Vec<Vec<String>>,
+        /// How long people think after a failure.
+        think: Span,
+    },
+    /// Ask a service to do missed work again: `POST path`.
+    Ask {
+        /// What people call it.
+        title: String,
+        /// Who is asked.
+        service: String,
+        /// The path, beginning with a slash.
+        path: String,
+    },
+}
+
+impl Runbook {
+    /// Nothing to do.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more step.
+    #[must_use]
+    pub fn then(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// People take their time: this much, for that.
+    #[must_use]
+    pub fn wait(self, title: impl Into<String>, span: Duration) -> Self {
+        self.then(Step::Wait { title: title.into(), span: Span(span) })
+    }
+
+    /// The steps.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Executes all steps. `first` is the number of the first one in this run.
+    ///
+    /// # Errors
+    /// The step that failed, and why; those behind it are not done.
+    pub async fn execute(&self, context: &Context, first: u32) -> Result<()> {
+        for (number, step) in (first..).zip(&self.steps) {
+            let title = step.to_string();
+            context.recorder.record(What::StepBegan {
+                step: number,
+                title: title.clone(),
+                kind: step.kind(),
+            });
+            let done = step.execute(context).await;
+            let error = done.as_ref().err().map(ToString::to_string);
+            context.recorder.record(What::StepEnded { step: number, error });
+            done.map_err(|error| Error::new(format!("repair step {number}, {title}")).because(error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Step {
+    fn kind(&self) -> StepKind {
+        match self {
+            Self::Identify => StepKind::Diagnose,
+            Self::Wait { .. } => StepKind::Pace,
+            Self::Rotate { .. } => StepKind::Rotate,
+            Self::RestartEach { .. } | Self::RestartAll { .. } | Self::TryOrders { .. } => StepKind::Restart,
+            Self::Ask { .. } => StepKind::RecoveryRun,
+        }
+    }
+
+    async fn execute(&self, context: &Context) -> Result<()> {
+        match self {
+            Self::Identify => identify(context),
+            Self::Wait { span, .. } => {
+                tokio::time::sleep(span.0).await;
+                Ok(())
+            }
+            Self::Rotate { service } => rotate(context, service),
+            Self::RestartEach { services } => starting::restart_each(context, services).await,
+            Self::RestartAll { services } => starting::restart_all(context, services).await,
+            Self::TryOrders { orders, think } => starting::try_orders(context, orders, think.0).await,
+            Self::Ask { service, path, .. } => ask(context, service, path).await,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identify => write!(f, "identify the certificates that ended or are about to"),
+            Self::Wait { title, .. } | Self::Ask { title, .. } => f.write_str(title),
+            Self::Rotate { service } => write!(f, "reissue and install the certificate of {service}"),
+            Self::RestartEach { services } => {
+                write!(f, "restart one after another: {}", services.join(", "))
+            }
+            Self::RestartAll { services } => write!(f, "restart all at once: {}", services.join(", ")),
+            Self::TryOrders { orders, .. } => {
+                write!(f, "stop everything, start it in one order after another ({} in mind)", orders.len())
+            }
+        }
+    }
+}
+
+/// Looks at every certificate that is in use on the wire. There must be one to complain about.
+fn identify(context: &Context) -> Result<()> {
+    let mut sightings = Sightings::new(context.system());
+    Tail::from_start(&context.recorder).look(|event| drop(sightings.take(event)));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let ending = sightings.all().filter(|(_, sighting)| {
+        let leaf = &sighting.leaf;
+        // Past the middle of its life a certificate is worth a look; renewal is due at two thirds.
+        now - leaf.not_before > (leaf.not_after - leaf.not_before) / 2
+    });
+    if ending.count() == 0 {
+        return Err(Error::new("no certificate in use has ended or is about to: something else is wrong"));
+    }
+    Ok(())
+}
+
+fn rotate(context: &Context, service: &str) -> Result<()> {
+    let known = context.system().service(service).ok_or_else(|| {
+        Error::usage(format!("system `{}` has no service `{service}`", context.system().name))
+    })?;
+    for (name, mount) in known.mounts.iter().filter(|(_, mount)| mount.filled == Filled::Beforehand) {
+        let validity = Validity::lasting(Duration::from_hours(24));
+        let credential = context.pki.issue(&mount.authority, service, validity)?;
+        context.install(service, name, &credential, Purpose::Repair)?;
+    }
+    Ok(())
+}
+
+async fn ask(context: &Context, service: &str, path: &str) -> Result<()> {
+    let failed = |why: String| Error::new(format!("POST {service}{path}: {why}"));
+    let client = context.client.patient(ASK_LIMIT);
+    let asked = client.request(&hyper::Method::POST, service, path, Some(&json!({}))).await;
+    match asked.map_err(failed)? {
+        (status, _) if status.is_success() => Ok(()),
+        (status, body) => Err(failed(format!("{status}: {}", String::from_utf8_lossy(&body)))),
+    }
+}
+
+/// Starts everything for the first time, all at once, in the order in which the system lists it.
+///
+/// # Errors
+/// If a service cannot be started.
+pub(crate) async fn start_everything(context: &Context) -> Result<()> {
+    let starts = context.system().services.iter().map(|one| context.cluster.order(&one.name, Order::Start));
+    futures_util::future::try_join_all(starts).await.map(drop)
+}

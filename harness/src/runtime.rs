@@ -1,0 +1,380 @@
+//! Where a system runs. A [`Cluster`] is a system running in a runtime: the only thing that faults,
+//! probes and runbooks can touch, and the only way to start, stop or write into anything that runs.
+
+pub mod containers;
+pub mod processes;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::{
+    error::{Context, Error, Result},
+    history::{ProcessChange, Recorder, What},
+    pki::{self, Credential},
+    run::{RunFolder, write_private},
+    service::{Config, HEALTH_PORT, TLS_PORT},
+    supervise::{Launch, Request},
+    system::{Filled, Service, System},
+};
+
+pub use crate::supervise::Order;
+
+/// Nothing that a supervisor is asked takes longer, or it never will.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// A place where systems run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// Child processes, each on a loopback address of its own. Needs nothing.
+    Processes,
+    /// Docker containers on a network of their own. Needs a local Docker Engine.
+    Containers,
+}
+
+/// Something that not every runtime can do to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ability {
+    /// Start and stop it at will.
+    Restart,
+    /// End it without warning.
+    Kill,
+    /// Halt it and let it go on.
+    Pause,
+    /// Put a file into its folder while it runs.
+    Install,
+    /// Cut the connections that it has open, without ending it.
+    CutConnections,
+}
+
+impl Runtime {
+    /// All of them, the cheapest first.
+    pub const ALL: [Self; 2] = [Self::Processes, Self::Containers];
+
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Processes => "processes",
+            Self::Containers => "containers",
+        }
+    }
+
+    /// What it can do to a service.
+    pub fn abilities(self) -> &'static [Ability] {
+        // Both supervise real processes on this machine, so both can do the same.
+        &[Ability::Restart, Ability::Kill, Ability::Pause, Ability::Install]
+    }
+
+    /// Whether it works here.
+    ///
+    /// # Errors
+    /// What is missing, and how to get it.
+    pub async fn available(self) -> Result<()> {
+        match self {
+            Self::Processes => processes::available(),
+            Self::Containers => containers::available().await,
+        }
+    }
+
+    /// Makes a place for every service of the system. Nothing is started yet, but every folder is
+    /// laid out and every bundle, and whatever is [`Filled::Beforehand`], can be installed.
+    ///
+    /// # Errors
+    /// If the runtime cannot; what was made so far is removed.
+    pub async fn create(self, system: &System, folder: &RunFolder, recorder: &Recorder) -> Result<Cluster> {
+        match self {
+            Self::Processes => processes::create(system, folder, recorder).await,
+            Self::Containers => containers::create(system, folder, recorder).await,
+        }
+    }
+}
+
+impl FromStr for Runtime {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|runtime| runtime.name() == name)
+            .ok_or_else(|| format!("`{name}` is no runtime; there are: processes, containers"))
+    }
+}
+
+impl fmt::Display for Ability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Restart => "restart a service",
+            Self::Kill => "kill a service",
+            Self::Pause => "pause a service",
+            Self::Install => "install files into a running service",
+            Self::CutConnections => "cut connections that are open",
+        })
+    }
+}
+
+/// In a container's first process this never returns.
+pub(crate) fn dispatch() {
+    containers::dispatch();
+}
+
+/// A system running in a runtime.
+pub struct Cluster {
+    system: System,
+    runtime: Runtime,
+    folder: RunFolder,
+    pods: BTreeMap<String, Pod>,
+    /// What the runtime must give back; taken when it has been.
+    place: tokio::sync::Mutex<Option<Place>>,
+}
+
+/// What a runtime must give back at the end.
+enum Place {
+    Processes(JoinSet<()>),
+    Containers(containers::Place),
+}
+
+/// One service's place: an address, a folder, a supervisor. It stays while the service restarts, as
+/// the sandbox of a Kubernetes pod does.
+struct Pod {
+    /// As seen from the host.
+    address: IpAddr,
+    supervisor: mpsc::Sender<Request>,
+}
+
+impl Cluster {
+    /// What runs in it.
+    pub fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Where it runs.
+    pub fn runtime(&self) -> Runtime {
+        self.runtime
+    }
+
+    /// Where a service listens with mutual TLS, as seen from the host.
+    ///
+    /// # Errors
+    /// If there is no such service.
+    pub fn address(&self, service: &str) -> Result<SocketAddr> {
+        Ok(SocketAddr::new(self.pod(service)?.address, TLS_PORT))
+    }
+
+    /// Where a service answers for its health, as seen from the host.
+    ///
+    /// # Errors
+    /// If there is no such service.
+    pub fn health(&self, service: &str) -> Result<SocketAddr> {
+        Ok(SocketAddr::new(self.pod(service)?.address, HEALTH_PORT))
+    }
+
+    /// The folder of a service's mount, as seen from the host.
+    ///
+    /// # Errors
+    /// If the service has no such mount.
+    pub fn mount(&self, service: &str, mount: &str) -> Result<PathBuf> {
+        let known = self.service(service)?;
+        if !known.mounts.contains_key(mount) {
+            let has = known.mounts.keys().cloned().collect::<Vec<_>>().join(", ");
+            return Err(Error::usage(format!("`{service}` has no mount `{mount}`; it has: {has}")));
+        }
+        Ok(mount_folder(&self.folder.service(service), mount))
+    }
+
+    /// The credential that lies in a mount now.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn installed(&self, service: &str, mount: &str) -> Result<Credential> {
+        let folder = self.mount(service, mount)?;
+        Credential::read(&folder).context(|| format!("no credential of {service} in mount `{mount}`"))
+    }
+
+    /// Replaces the credential in a mount, all three files at once.
+    ///
+    /// # Errors
+    /// If it cannot be written; then the old one is still there.
+    pub fn install(&self, service: &str, mount: &str, credential: &Credential) -> Result<()> {
+        let folder = self.mount(service, mount)?;
+        credential.write(&folder).context(|| format!("cannot install a credential of {service}"))
+    }
+
+    /// Replaces the bundle in a mount that the service fills itself.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn install_bundle(&self, service: &str, mount: &str, bundle_pem: &str) -> Result<()> {
+        let folder = self.mount(service, mount)?;
+        pki::write_bundle(&folder, bundle_pem).context(|| format!("cannot install a bundle of {service}"))
+    }
+
+    /// Gives a service the issuing key of an authority.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn install_issuer(&self, service: &str, authority: &pki::Authority) -> Result<()> {
+        self.service(service)?;
+        let folder = issuer_folder(&self.folder.service(service), authority.name());
+        authority.write_issuer(&folder).context(|| format!("cannot install the issuer of {service}"))
+    }
+
+    /// Starts, stops, signals a service; returns when that is done, not when the service is ready.
+    ///
+    /// # Errors
+    /// If the supervisor refuses, is gone, or does not answer in 20 s.
+    pub async fn order(&self, service: &str, order: Order) -> Result<()> {
+        let (answer, done) = oneshot::channel();
+        let failed = |why: String| Error::new(format!("cannot {order:?} `{service}`: {why}").to_lowercase());
+        let gone =
+            || failed("its supervisor is gone".into()).hint("was its container removed, or Docker stopped?");
+        self.pod(service)?.supervisor.send((order, answer)).await.map_err(|_| gone())?;
+        match timeout(ANSWER_LIMIT, done).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(why))) => Err(failed(why)),
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => Err(failed(format!("no answer in {} s", ANSWER_LIMIT.as_secs()))),
+        }
+    }
+
+    /// Ends every service and gives everything back. Nothing of the run is left but its evidence.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed; the rest is removed all the same.
+    pub async fn tear_down(&self) -> Result<()> {
+        let Some(place) = self.place.lock().await.take() else { return Ok(()) };
+        let removed = match place {
+            Place::Processes(mut supervisors) => {
+                let ends = self.pods.keys().map(|service| self.order(service, Order::End));
+                let ended: Result<Vec<()>> = futures_util::future::join_all(ends).await.into_iter().collect();
+                supervisors.shutdown().await;
+                ended.map(drop)
+            }
+            Place::Containers(place) => place.give_back().await,
+        };
+        removed.and(self.folder.remove_secrets())
+    }
+
+    fn service(&self, name: &str) -> Result<&Service> {
+        self.system.service(name).ok_or_else(|| no_service(&self.system, name))
+    }
+
+    fn pod(&self, name: &str) -> Result<&Pod> {
+        self.pods.get(name).ok_or_else(|| no_service(&self.system, name))
+    }
+}
+
+fn no_service(system: &System, name: &str) -> Error {
+    let known = system.services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
+    Error::usage(format!("system `{}` has no service `{name}`; it has: {known}", system.name))
+}
+
+/// Lays out a service's folder: its configuration, and empty folders for the rest.
+///
+/// `listen` is where the service binds; `host` is how the others reach it.
+fn lay_out(
+    system: &System,
+    service: &Service,
+    folder: &Path,
+    listen: IpAddr,
+    host: &dyn Fn(&str) -> String,
+) -> Result<()> {
+    let config = Config {
+        service: service.name.clone(),
+        listen: SocketAddr::new(listen, TLS_PORT),
+        health: SocketAddr::new(listen, HEALTH_PORT),
+        advertise: format!("{}:{TLS_PORT}", host(&service.name)),
+        start: service.start,
+        reload: service.reload,
+        needs: service.needs.clone(),
+        known: system
+            .services
+            .iter()
+            .filter(|other| other.well_known)
+            .map(|other| (other.name.clone(), format!("{}:{TLS_PORT}", host(&other.name))))
+            .collect(),
+        serves: service.serves.clone(),
+        mounts: service
+            .mounts
+            .keys()
+            .map(|mount| (mount.clone(), mount_folder(Path::new(""), mount)))
+            .collect(),
+        issues: service
+            .issues
+            .iter()
+            .map(|name| (name.clone(), issuer_folder(Path::new(""), name)))
+            .collect(),
+        data: "data".into(),
+        settings: service.settings.clone(),
+    };
+    let folders = config.mounts.values().chain(config.issues.values()).chain([&config.data]);
+    for path in folders.map(|path| folder.join(path)) {
+        std::fs::create_dir_all(&path).context(|| format!("cannot make {}", path.display()))?;
+    }
+    let text =
+        serde_json::to_vec_pretty(&config).map_err(|error| Error::new("configuration").because(error))?;
+    write_private(&folder.join("config.json"), &text)
+}
+
+fn mount_folder(folder: &Path, mount: &str) -> PathBuf {
+    folder.join("credentials").join(mount)
+}
+
+fn issuer_folder(folder: &Path, authority: &str) -> PathBuf {
+    folder.join("issuers").join(authority)
+}
+
+/// What a supervisor needs to know of a service.
+fn launch(service: &Service, run: &str, config: PathBuf, log: PathBuf) -> Launch {
+    Launch {
+        service: service.name.clone(),
+        program: service.program.clone(),
+        run: run.to_owned(),
+        config,
+        log,
+        backoff: service.restart,
+    }
+}
+
+/// Puts what a supervisor sees into the history.
+fn observer(recorder: &Recorder, service: &str) -> impl FnMut(ProcessChange) + Send + use<> {
+    let (recorder, service) = (recorder.clone(), service.to_owned());
+    move |change| recorder.record(What::Process { service: service.clone(), change })
+}
+
+/// Fills every mount that the harness fills, and lays out bundles and issuers for the rest.
+///
+/// # Errors
+/// If something cannot be minted or written.
+pub fn provision(cluster: &Cluster, pki: &pki::Pki, validity: pki::Validity) -> Result<()> {
+    for service in &cluster.system().services {
+        for (name, mount) in &service.mounts {
+            match mount.filled {
+                Filled::Beforehand => {
+                    let credential = pki.issue(&mount.authority, &service.name, validity)?;
+                    cluster.install(&service.name, name, &credential)?;
+                }
+                Filled::ByItself => {
+                    let bundle = pki.authority(&mount.authority)?.bundle();
+                    cluster.install_bundle(&service.name, name, &bundle)?;
+                }
+            }
+        }
+        for authority in &service.issues {
+            cluster.install_issuer(&service.name, pki.authority(authority)?)?;
+        }
+    }
+    Ok(())
+}

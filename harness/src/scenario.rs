@@ -1,0 +1,185 @@
+//! A scenario is a value: system, faults, repair, checks, budgets, and the verdict it must give.
+
+use std::time::Duration;
+
+use crate::{
+    alerting::ExpiryAlert,
+    check::{Check, Expect},
+    fault::AnyFault,
+    history::Phase,
+    incident::Incident,
+    prober::Pace,
+    runbook::Runbook,
+    runtime::{Ability, Runtime},
+    system::{Span, System},
+    workload::Workload,
+};
+
+/// What happens, in which order, and what must come of it. Readable before it runs.
+pub struct Scenario {
+    /// `family/variant`.
+    pub name: String,
+    /// One paragraph: the chain, the only defect, what is expected.
+    pub about: String,
+    /// What is under test.
+    pub system: System,
+    /// What clients keep doing.
+    pub workload: Workload,
+    /// How often is asked and tried.
+    pub pace: Pace,
+    /// Which of the four questions are asked all the time, beside fresh handshakes.
+    pub ask_open_connections: bool,
+    /// Who is told before a certificate ends.
+    pub alert: Option<ExpiryAlert>,
+    /// Abilities that the runtime must have, beside those that the faults need.
+    pub needs: Vec<Ability>,
+    /// What is broken.
+    pub faults: Vec<Box<dyn AnyFault>>,
+    /// What the platform does with a service whose credential ended while it was in use.
+    pub aftermath: Aftermath,
+    /// How long is watched after the fault bit, before the repair may begin.
+    pub observe: Span,
+    /// Who repairs, and when.
+    pub repair: Repair,
+    /// What is done again after the recovery, so that the ledger gets whole.
+    pub recovery_runs: Runbook,
+    /// How long every operation must succeed before the system counts as recovered.
+    pub stability: Span,
+    /// What is judged.
+    pub checks: Vec<Box<dyn Check>>,
+    /// The verdict that it must give.
+    pub expect: Expect,
+    /// How long each phase may take before the run is unknown.
+    pub limits: Limits,
+    /// The incident that it reproduces.
+    pub incident: Option<Incident>,
+    /// What one minute of the incident takes here.
+    pub minute: Span,
+}
+
+/// What the platform does with a service whose credential ended while it was in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aftermath {
+    /// It leaves it alone: connections that are open live on.
+    #[default]
+    Nothing,
+    /// It restarts it, as a node refresh would, which cuts its connections.
+    RefreshExpired,
+}
+
+/// Who repairs, and when.
+#[derive(Default)]
+pub struct Repair {
+    /// When it begins.
+    pub begins: Begins,
+    /// What is done; nothing if the system must heal itself.
+    pub runbook: Runbook,
+}
+
+/// When a repair begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Begins {
+    /// Once the fault bit and was watched for as long as the scenario says.
+    #[default]
+    AfterObserving,
+    /// At the first alert that a certificate will end, whether or not it has.
+    AtExpiryAlert,
+}
+
+/// How long each phase may take before the run is unknown. Generous: they end a hang, they measure nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From nothing to every service ready.
+    pub start: Duration,
+    /// From ready to every operation and hop well.
+    pub steady: Duration,
+    /// From the injection to the fault on the wire everywhere.
+    pub landed: Duration,
+    /// From the landing to the end of the watch.
+    pub observe: Duration,
+    /// All of the runbook.
+    pub repair: Duration,
+    /// From the repair to a stable recovery.
+    pub recover: Duration,
+    /// From the recovery to a whole ledger.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            start: seconds(60),
+            steady: seconds(60),
+            landed: seconds(20),
+            observe: seconds(60),
+            repair: seconds(120),
+            recover: seconds(60),
+            drain: seconds(60),
+        }
+    }
+}
+
+impl Limits {
+    /// How long this phase may take.
+    pub fn of(&self, phase: Phase) -> Duration {
+        match phase {
+            Phase::Start => self.start,
+            Phase::Steady => self.steady,
+            Phase::Observe => self.observe,
+            Phase::Repair => self.repair,
+            Phase::Recover => self.recover,
+            Phase::Drain => self.drain,
+            _ => self.landed,
+        }
+    }
+}
+
+impl Scenario {
+    /// A scenario of this name on this system, with nothing broken and nothing judged.
+    pub fn new(name: impl Into<String>, system: System) -> Self {
+        Self {
+            name: name.into(),
+            about: String::new(),
+            system,
+            workload: Workload::default(),
+            pace: Pace::default(),
+            ask_open_connections: false,
+            alert: None,
+            needs: Vec::new(),
+            faults: Vec::new(),
+            aftermath: Aftermath::default(),
+            observe: Span(Duration::from_millis(500)),
+            repair: Repair::default(),
+            recovery_runs: Runbook::default(),
+            stability: Span(Duration::from_millis(500)),
+            checks: Vec::new(),
+            expect: Expect::default(),
+            limits: Limits::default(),
+            incident: None,
+            minute: Span(Duration::ZERO),
+        }
+    }
+
+    /// Why this scenario cannot run there; none if it can.
+    pub fn lacking(&self, runtime: Runtime) -> Option<String> {
+        let has = runtime.abilities();
+        let needed = self.faults.iter().flat_map(|fault| fault.needs()).chain(&self.needs);
+        needed
+            .into_iter()
+            .find(|ability| !has.contains(ability))
+            .map(|ability| format!("runtime {} cannot {ability}", runtime.name()))
+    }
+}
+
+impl Repair {
+    /// After the fault was watched, by this runbook.
+    pub fn by(runbook: Runbook) -> Self {
+        Self { begins: Begins::AfterObserving, runbook }
+    }
+
+    /// At the first alert that a certificate will end, by this runbook.
+    pub fn at_expiry_alert(runbook: Runbook) -> Self {
+        Self { begins: Begins::AtExpiryAlert, runbook }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a running service is told ([`Config`]) and what it tells ([`Status`]): the contract between
+//! the harness and the programs of a system, the same in every runtime.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    history::Leaf,
+    system::{Reload, Start},
+};
+
+/// The environment variable that holds the path of a service's [`Config`].
+pub const CONFIG: &str = "NOTAFTER_CONFIG";
+/// The environment variable that holds the run's id, in every process of a run.
+pub const RUN: &str = "NOTAFTER_RUN";
+/// The environment variable that names the program to be.
+pub const PROGRAM: &str = "NOTAFTER_SERVICE";
+
+/// Port on which a service listens with mutual TLS, in every runtime.
+pub const TLS_PORT: u16 = 8443;
+/// Port of a service's health endpoint (plain HTTP: it must answer when certificates fail).
+pub const HEALTH_PORT: u16 = 8080;
+
+/// Leaf and intermediates, PEM, leaf first (the names are those of a Kubernetes TLS Secret).
+pub const CHAIN_FILE: &str = "tls.crt";
+/// Private key, PEM, PKCS#8, mode 0600.
+pub const KEY_FILE: &str = "tls.key";
+/// The roots that are trusted, PEM.
+pub const BUNDLE_FILE: &str = "ca.crt";
+
+/// What a service is told at its start: `config.json` in its folder. Every path in it is relative to
+/// that folder, so that the same file holds on the host and in a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Its name, also the name in its certificates.
+    pub service: String,
+    /// Where it listens with mutual TLS.
+    pub listen: SocketAddr,
+    /// Where it answers `/live`, `/ready` and `/status` in plain HTTP.
+    pub health: SocketAddr,
+    /// `host:port` under which others reach it.
+    pub advertise: String,
+    /// What it does when a need does not answer.
+    pub start: Start,
+    /// How it comes to use a replaced credential.
+    pub reload: Reload,
+    /// Services it calls, each with the mount whose credential it shows there.
+    pub needs: BTreeMap<String, String>,
+    /// `host:port` of the services whose address everybody is told.
+    pub known: BTreeMap<String, String>,
+    /// The mount that it presents to those who call it.
+    pub serves: String,
+    /// Folder of each mount, holding [`CHAIN_FILE`], [`KEY_FILE`] and [`BUNDLE_FILE`].
+    pub mounts: BTreeMap<String, PathBuf>,
+    /// Folder of each authority that it issues for: `tls.crt`, `tls.key` of the issuing CA, `ca.crt`.
+    pub issues: BTreeMap<String, PathBuf>,
+    /// Folder that outlives a restart.
+    pub data: PathBuf,
+    /// The program's own settings.
+    pub settings: toml::Table,
+}
+
+impl Config {
+    /// Reads the configuration and makes its paths absolute.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is none.
+    pub fn read(path: &Path) -> std::io::Result<Self> {
+        let mut config: Self = serde_json::from_slice(&std::fs::read(path)?)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let paths = config.mounts.values_mut().chain(config.issues.values_mut());
+        for path in paths.chain([&mut config.data]) {
+            *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+}
+
+/// What a service says at `GET /status` on its health port. `GET /live` gives 200 as long as it
+/// runs; `GET /ready` gives 200 or 503.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether it can serve.
+    pub ready: bool,
+    /// What it waits for, each with the reason: `manager: certificate expired`.
+    pub waits_for: Vec<String>,
+    /// The leaf in use, by mount.
+    pub credentials: BTreeMap<String, Leaf>,
+    /// The leaf that each client showed in its latest handshake, by the client's name and the
+    /// authority that issued it (`archive@mesh`).
+    pub clients: BTreeMap<String, Leaf>,
+}

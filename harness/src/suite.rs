@@ -1,0 +1,101 @@
+//! What an executable offers: programs to be, systems to show, scenarios to run.
+
+use std::time::Duration;
+
+use crate::{
+    multicall::Program,
+    scenario::Scenario,
+    system::{Span, System},
+};
+
+/// What an executable offers. Each scenario crate gives one; the executable links them together.
+#[derive(Clone, Debug, Default)]
+pub struct Suite {
+    /// Programs that this executable can be.
+    pub programs: Vec<Program>,
+    /// Systems that can be shown and edited.
+    pub systems: Vec<fn() -> System>,
+    /// Scenarios that can be run.
+    pub templates: Vec<Template>,
+    /// Families whose mitigations can be taken away one by one.
+    pub ablations: Vec<Ablation>,
+}
+
+/// A scenario that is a function of a system, so that it runs on somebody else's, too.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// `family/variant`.
+    pub name: String,
+    /// One line for a list.
+    pub about: &'static str,
+    /// The system that it runs on unless somebody brings another.
+    pub system: fn() -> System,
+    /// Makes the scenario.
+    pub build: fn(System, &Settings) -> Scenario,
+}
+
+/// What a person can choose about a scenario.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// What one minute of the incident takes.
+    pub minute: Span,
+    /// The seed of everything that is drawn.
+    pub seed: u64,
+}
+
+/// A family of scenarios that differ in which mitigations are on.
+#[derive(Clone, Debug)]
+pub struct Ablation {
+    /// The family.
+    pub family: &'static str,
+    /// What each mitigation is called, in the order of the switches.
+    pub mitigations: &'static [&'static str],
+    /// The system that it runs on.
+    pub system: fn() -> System,
+    /// Makes the scenario with these mitigations on.
+    pub build: fn(System, &Settings, &[bool]) -> Scenario,
+}
+
+impl Default for Settings {
+    /// One minute takes 50 ms; seed 0.
+    fn default() -> Self {
+        Self { minute: Span(Duration::from_millis(50)), seed: 0 }
+    }
+}
+
+impl Suite {
+    /// Both together. A program or a system that both have is there once.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for program in other.programs {
+            if !self.programs.iter().any(|known| known.name == program.name) {
+                self.programs.push(program);
+            }
+        }
+        for system in other.systems {
+            if !self.systems.iter().any(|known| known().name == system().name) {
+                self.systems.push(system);
+            }
+        }
+        self.templates.extend(other.templates);
+        self.ablations.extend(other.ablations);
+        self
+    }
+}
+
+impl Template {
+    /// The scenario on its own system.
+    pub fn scenario(&self, settings: &Settings) -> Scenario {
+        self.scenario_on((self.system)(), settings)
+    }
+
+    /// The scenario on this system.
+    pub fn scenario_on(&self, system: System, settings: &Settings) -> Scenario {
+        Scenario { name: self.name.clone(), ..(self.build)(system, settings) }
+    }
+
+    /// The part of the name before the slash.
+    pub fn family(&self) -> &str {
+        self.name.split('/').next().unwrap_or(&self.name)
+    }
+}

@@ -1,0 +1,396 @@
+//! What is under test: services, what each needs, the credentials each uses, how each reloads.
+//!
+//! A [`System`] is data. It can be written in Rust, printed with `notafter show NAME --as toml`,
+//! edited, and read back; it knows nothing of the runtime that it will run in.
+
+mod span;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use span::Span;
+
+use crate::error::Error;
+
+/// What is under test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct System {
+    /// How people call it; also the prefix of what its runs are called.
+    pub name: String,
+    /// The certificate authorities, each a root and an issuing CA under it.
+    pub authorities: Vec<String>,
+    /// The services, in an order that starts.
+    pub services: Vec<Service>,
+}
+
+/// One program that runs, listens with mutual TLS, and calls others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// A DNS label, unique in the system; also the name in its certificates.
+    pub name: String,
+    /// Which program of the executable serves it (see [`crate::multicall`]).
+    pub program: String,
+    /// What it does when a need does not answer at its start.
+    #[serde(default)]
+    pub start: Start,
+    /// The services that it calls, each with the mount whose credential it shows there.
+    #[serde(default)]
+    pub needs: BTreeMap<String, String>,
+    /// The mount whose credential it presents to those who call it.
+    pub serves: String,
+    /// Its credentials, by mount: a folder with `tls.crt`, `tls.key` and `ca.crt`.
+    pub mounts: BTreeMap<String, Mount>,
+    /// Authorities whose issuing key it holds, because it issues certificates itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issues: Vec<String>,
+    /// Whether everybody is told its address at the start, as DNS would do; others are found
+    /// through the system's own registry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub well_known: bool,
+    /// Whether it belongs to somebody else: no fault, restart or repair of a whole system touches it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
+    /// How it comes to use a credential that was replaced on disk.
+    #[serde(default)]
+    pub reload: Reload,
+    /// How long its supervisor waits before it starts it again.
+    #[serde(default)]
+    pub restart: Backoff,
+    /// The program's own settings; switched-on defects live here.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub settings: toml::Table,
+}
+
+/// A credential as one service uses it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// The authority that issues its certificates and that it trusts.
+    pub authority: String,
+    /// Who puts the first certificate there.
+    #[serde(default)]
+    pub filled: Filled,
+}
+
+/// Who puts the first certificate into a mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filled {
+    /// The harness, before the service starts.
+    #[default]
+    Beforehand,
+    /// The service itself, which asks another one at its start. The harness lays out the bundle only.
+    ByItself,
+}
+
+/// What a service does when a need does not answer at its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// It exits, as in 2022, and its supervisor starts it again.
+    NeedsFirst,
+    /// It retries with capped, jittered backoff and says what it waits for.
+    #[default]
+    InAnyOrder,
+}
+
+/// How a service comes to use a credential that was replaced on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reload {
+    /// It watches the folder.
+    #[default]
+    OnChange,
+    /// It is sent SIGHUP.
+    OnSignal,
+    /// It reads its credential once and must be restarted.
+    Never,
+}
+
+/// How long a supervisor waits before it starts a service again: `first`, doubled each time, up to
+/// `cap`; forgotten once the service has run for `reset_after`. A kubelet's are 10 s, 300 s, 600 s.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backoff {
+    /// Wait before the first restart.
+    pub first: Span,
+    /// Longest wait.
+    pub cap: Span,
+    /// A service that ran this long starts from `first` again.
+    pub reset_after: Span,
+}
+
+/// What is wrong with a system, in the words that a person would be told.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemError {
+    /// The text does not parse, or a field is unknown or missing; the message points at the line.
+    #[error("{origin}: {message}")]
+    Text {
+        /// File name, or whatever the text came from.
+        origin: String,
+        /// The parser's words, with line, column and the line itself.
+        message: String,
+    },
+    /// It parses but makes no sense.
+    #[error("system `{system}`, service `{service}`: {what}\nhint: {hint}")]
+    Nonsense {
+        /// The system.
+        system: String,
+        /// The service.
+        service: String,
+        /// What is wrong.
+        what: String,
+        /// A way out.
+        hint: String,
+    },
+}
+
+impl System {
+    /// Reads a system from TOML; `origin` names the text in errors.
+    ///
+    /// # Errors
+    /// If it does not parse (the message holds the line), or [`Self::validate`] refuses it.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self, SystemError> {
+        let system: Self = toml::from_str(text).map_err(|error| SystemError::Text {
+            origin: origin.into(),
+            message: error.to_string().trim_end().into(),
+        })?;
+        system.validate()?;
+        Ok(system)
+    }
+
+    /// Writes the system as TOML; [`Self::from_toml`] reads the same value back.
+    ///
+    /// # Panics
+    /// Never: every field has a TOML form.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("every field has a TOML form")
+    }
+
+    /// The service of this name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The services that faults and repairs may touch.
+    pub fn own(&self) -> impl Iterator<Item = &Service> {
+        self.services.iter().filter(|service| !service.external)
+    }
+
+    /// The authority of a service's mount.
+    ///
+    /// # Errors
+    /// If there is no such service or mount.
+    pub fn authority_of(&self, service: &str, mount: &str) -> Result<String, Error> {
+        let found = self.service(service).and_then(|service| service.mounts.get(mount));
+        found.map(|mount| mount.authority.clone()).ok_or_else(|| {
+            Error::usage(format!("system `{}` has no mount `{mount}` of a service `{service}`", self.name))
+                .hint(format!("its services are {}", self.names()))
+        })
+    }
+
+    /// Every declared hop: who calls whom, with which of the caller's mounts.
+    pub fn hops(&self) -> Vec<Hop> {
+        self.services
+            .iter()
+            .flat_map(|client| {
+                client.needs.iter().map(|(server, mount)| Hop {
+                    client: client.name.clone(),
+                    server: server.clone(),
+                    mount: mount.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// The same system in which every service of one's own starts in this way.
+    #[must_use]
+    pub fn starting(mut self, start: Start) -> Self {
+        for service in self.services.iter_mut().filter(|service| !service.external) {
+            service.start = start;
+        }
+        self
+    }
+
+    /// Checks what the types cannot: names are unique DNS labels, and what is referred to exists.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense, with a way out.
+    pub fn validate(&self) -> Result<(), SystemError> {
+        let nonsense = |service: &Service, what: String, hint: String| SystemError::Nonsense {
+            system: self.name.clone(),
+            service: service.name.clone(),
+            what,
+            hint,
+        };
+        for (index, service) in self.services.iter().enumerate() {
+            if !is_dns_label(&service.name) {
+                return Err(nonsense(
+                    service,
+                    "its name is not a DNS label".into(),
+                    "use 1 to 63 of a-z, 0-9 and `-`, beginning with a letter".into(),
+                ));
+            }
+            if self.services[..index].iter().any(|other| other.name == service.name) {
+                return Err(nonsense(
+                    service,
+                    "two services have this name".into(),
+                    "rename one of them".into(),
+                ));
+            }
+            for (need, mount) in &service.needs {
+                if self.service(need).is_none() {
+                    return Err(nonsense(
+                        service,
+                        format!("it needs `{need}`, which is no service of this system"),
+                        format!("one of: {}", self.names()),
+                    ));
+                }
+                if !service.mounts.contains_key(mount) {
+                    return Err(nonsense(
+                        service,
+                        format!("it calls `{need}` with mount `{mount}`, which it does not have"),
+                        format!("one of: {}", join(service.mounts.keys())),
+                    ));
+                }
+            }
+            if !service.mounts.contains_key(&service.serves) {
+                return Err(nonsense(
+                    service,
+                    format!("it serves mount `{}`, which it does not have", service.serves),
+                    format!("one of: {}", join(service.mounts.keys())),
+                ));
+            }
+            let unknown = service
+                .mounts
+                .values()
+                .map(|mount| &mount.authority)
+                .chain(&service.issues)
+                .find(|authority| !self.authorities.contains(authority));
+            if let Some(authority) = unknown {
+                return Err(nonsense(
+                    service,
+                    format!("authority `{authority}` is none of this system's"),
+                    format!("one of: {}", join(&self.authorities)),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> String {
+        join(self.services.iter().map(|service| &service.name))
+    }
+}
+
+/// One declared hop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hop {
+    /// Who calls.
+    pub client: String,
+    /// Who is called.
+    pub server: String,
+    /// The caller's mount whose credential it shows.
+    pub mount: String,
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}", self.client, self.server)
+    }
+}
+
+impl Default for Backoff {
+    /// Quick enough for a test: 50 ms, 2 s, 10 s.
+    fn default() -> Self {
+        Self {
+            first: Span(Duration::from_millis(50)),
+            cap: Span(Duration::from_secs(2)),
+            reset_after: Span(Duration::from_secs(10)),
+        }
+    }
+}
+
+fn is_dns_label(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+fn join<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    names.into_iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+name = "pair"
+authorities = ["mesh"]
+
+[[services]]
+name = "archive"
+program = "archive"
+serves = "workload"
+restart = { first = "10ms", cap = "1s", reset_after = "1m" }
+mounts.workload.authority = "mesh"
+
+[[services]]
+name = "search"
+program = "search"
+serves = "workload"
+needs = { archive = "workload" }
+mounts.workload = { authority = "mesh", filled = "by-itself" }
+"#;
+
+    fn refused(text: &str) -> String {
+        System::from_toml(text, "stack.toml").expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn what_was_printed_reads_the_same() {
+        let system = System::from_toml(TEXT, "stack.toml").expect("a system");
+        assert_eq!(System::from_toml(&system.to_toml(), "again").expect("a system"), system);
+        assert_eq!(system.hops().iter().map(ToString::to_string).collect::<Vec<_>>(), ["search -> archive"]);
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_at_its_line() {
+        let error = refused(&TEXT.replace("serves", "servse"));
+        assert!(
+            error.contains("stack.toml") && error.contains("line 8") && error.contains("servse"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_need_that_is_not_there_is_refused_with_those_that_are() {
+        let error = refused(&TEXT.replace("{ archive =", "{ achive ="));
+        assert!(error.contains("needs `achive`") && error.contains("`archive`, `search`"), "{error}");
+    }
+
+    #[test]
+    fn a_mount_of_an_unknown_authority_is_refused() {
+        let error = refused(&TEXT.replace("authority = \"mesh\", filled", "authority = \"mash\", filled"));
+        assert!(error.contains("authority `mash`") && error.contains("`mesh`"), "{error}");
+    }
+
+    #[test]
+    fn two_services_of_one_name_are_refused() {
+        let error = refused(&TEXT.replace("name = \"search\"", "name = \"archive\""));
+        assert!(error.contains("two services have this name"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_is_no_dns_label_is_refused() {
+        for name in ["", "Archive", "-a", "a-", "a_b", "1a"] {
+            let error = refused(&TEXT.replace("name = \"search\"", &format!("name = \"{name}\"")));
+            assert!(error.contains("not a DNS label"), "{name}: {error}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Scenarios as named tests for `cargo test`: one for each scenario and runtime, with filters, listing
+//! and whatever else a test executable takes.
+//!
+//! A scenario crate has a test target without libtest's harness, and this is all of it:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     notafter::testing::main(notafter::suite::Suite::default())
+//! }
+//! ```
+//!
+//! A runtime that is missing is ignored with the reason, unless `NOTAFTER_REQUIRE` lists it
+//! (`NOTAFTER_REQUIRE=containers`). `NOTAFTER_TEST_JOBS` is how many runs there are at once, by
+//! default one for every two cores: a run that has to wait for a core measures that wait.
+
+mod trial;
+
+use std::{process::ExitCode, thread};
+
+use libtest_mimic::Arguments;
+
+use crate::{
+    cli::{exit, output, quote},
+    error::{Error, Result},
+    multicall, report,
+    run::state_folder,
+    runner::{self, Plan},
+    runtime::Runtime,
+    scenario::Scenario,
+    suite::{Settings, Suite},
+};
+
+pub use trial::Trial;
+
+/// The environment variable that lists the runtimes whose absence is a failure.
+pub const REQUIRE: &str = "NOTAFTER_REQUIRE";
+/// The environment variable that says how many runs there are at once.
+pub const JOBS: &str = "NOTAFTER_TEST_JOBS";
+
+/// Trials wait for their turn, they do not need a core each.
+const THREADS: usize = 16;
+
+/// Every scenario of the suite on every runtime, as tests. It never returns in a service or a guardian.
+pub fn main(suite: Suite) -> ExitCode {
+    main_with(suite, Vec::new())
+}
+
+/// The same, with more tests of a crate's own.
+#[expect(clippy::needless_pass_by_value, reason = "nobody has a use for it afterwards: the process ends")]
+pub fn main_with(suite: Suite, more: Vec<Trial>) -> ExitCode {
+    multicall::dispatch(&suite.programs);
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    match trial::bench(jobs(), required()) {
+        Ok(bench) => {
+            let trials = scenarios(&suite).chain(more).map(|trial| trial.on(&bench)).collect();
+            libtest_mimic::run(&arguments, trials).exit_code()
+        }
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::from(exit::of_error(&error))
+        }
+    }
+}
+
+/// Runs a scenario once, with the default settings. Its evidence is kept only if this fails.
+///
+/// # Errors
+/// The report of the run, if it did not give the verdict that it must give, and where the evidence is.
+pub async fn must_hold(scenario: &Scenario, runtime: Runtime) -> Result<(), String> {
+    let test = format!("{}::{}", scenario.name, runtime.name());
+    let plan = Plan {
+        seed: Settings::default().seed,
+        rerun: quote::command(["cargo", "test", "--test", "run", "--", "--exact", &test]),
+        ..Plan::new(runtime, state_folder().join("runs"))
+    };
+    // Ctrl-C ends a test executable at once; the guardians remove the cluster.
+    let (_never, interrupt) = tokio::sync::watch::channel(false);
+    let finished = runner::run(scenario, &plan, interrupt).await.map_err(|error| error.to_string())?;
+    let folder = finished.folder.path();
+    if exit::of_run(&finished) == exit::AS_EXPECTED {
+        return std::fs::remove_dir_all(folder)
+            .map_err(|error| format!("cannot remove {}: {error}", folder.display()));
+    }
+    let error = finished.error.map(|error| format!("{error}\n\n")).unwrap_or_default();
+    let report = report::render(&finished.history, report::Style::default());
+    Err(format!("{error}{report}\nthe evidence is in {}", folder.display()))
+}
+
+fn scenarios(suite: &Suite) -> impl Iterator<Item = Trial> {
+    let templates = suite.templates.iter().cloned();
+    templates.flat_map(|template| {
+        Runtime::ALL.into_iter().map(move |runtime| {
+            let template = template.clone();
+            Trial::of(runtime, template.name.clone(), move || template.scenario(&Settings::default()))
+        })
+    })
+}
+
+/// How many runs there are at once.
+fn jobs() -> Result<u32> {
+    let Ok(text) = std::env::var(JOBS) else {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        return Ok(u32::try_from(cores / 2).unwrap_or(1).max(1));
+    };
+    let jobs = text.parse().ok().filter(|jobs| *jobs > 0);
+    jobs.ok_or_else(|| Error::usage(format!("{JOBS} is `{text}`; it must be a whole number from 1 on")))
+}
+
+/// Runtimes whose absence is a failure.
+fn required() -> Result<Vec<Runtime>> {
+    let text = std::env::var(REQUIRE).unwrap_or_default();
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let parse =
+        |name: &str| name.parse().map_err(|error: String| Error::usage(format!("{REQUIRE}: {error}")));
+    names.map(parse).collect()
+}
