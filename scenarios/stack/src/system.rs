@@ -1,0 +1,119 @@
+//! What the reference system is: services, what each needs, the credentials that each uses.
+
+use std::collections::BTreeMap;
+
+use notafter::system::{Backoff, Filled, Mount, Reload, Service, Start, System};
+
+/// The mount with the certificate of the node that a service runs on: its identity towards the
+/// manager.
+const NODE: &str = "node";
+/// The mount with the certificate of the service itself: its identity towards all others.
+const WORKLOAD: &str = "workload";
+/// Issues node certificates.
+const PLATFORM: &str = "platform";
+/// Issues workload certificates.
+const MESH: &str = "mesh";
+
+/// The reference system: services that start in any order, reload on change and renew by
+/// themselves.
+pub fn system() -> System {
+    System {
+        name: "stack".into(),
+        authorities: vec![PLATFORM.into(), MESH.into()],
+        services: vec![
+            manager(),
+            source(),
+            service("archive", &[]),
+            service("auth", &["archive"]),
+            service("processor", &["archive"]),
+            service("ingest", &["source", "auth", "processor"]),
+            service("search", &["archive"]),
+            service("spotlight", &["archive"]),
+            service("gateway", &["auth", "search", "spotlight"]),
+        ],
+    }
+}
+
+/// The container management system: everybody is told where it is, and it holds both issuing keys.
+fn manager() -> Service {
+    Service {
+        needs: BTreeMap::new(),
+        serves: NODE.into(),
+        mounts: BTreeMap::from([mount(NODE, PLATFORM, Filled::Beforehand)]),
+        issues: vec![PLATFORM.into(), MESH.into()],
+        well_known: true,
+        ..service("manager", &[])
+    }
+}
+
+/// The collaboration platform: somebody else's.
+fn source() -> Service {
+    Service {
+        needs: BTreeMap::new(),
+        mounts: BTreeMap::from([mount(WORKLOAD, MESH, Filled::Beforehand)]),
+        well_known: true,
+        external: true,
+        ..service("source", &[])
+    }
+}
+
+/// A service that shows its node certificate to the manager and its workload certificate to its
+/// other needs.
+fn service(name: &str, needs: &[&str]) -> Service {
+    let others = needs.iter().map(|need| ((*need).to_owned(), WORKLOAD.to_owned()));
+    Service {
+        name: name.into(),
+        program: name.into(),
+        start: Start::InAnyOrder,
+        needs: others.chain([("manager".to_owned(), NODE.to_owned())]).collect(),
+        serves: WORKLOAD.into(),
+        mounts: BTreeMap::from([
+            mount(NODE, PLATFORM, Filled::Beforehand),
+            mount(WORKLOAD, MESH, Filled::ByItself),
+        ]),
+        issues: Vec::new(),
+        well_known: false,
+        external: false,
+        reload: Reload::OnChange,
+        restart: Backoff::default(),
+        settings: toml::Table::new(),
+    }
+}
+
+fn mount(name: &str, authority: &str, filled: Filled) -> (String, Mount) {
+    (name.into(), Mount { authority: authority.into(), filled })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_makes_sense() {
+        system().validate().expect("valid");
+    }
+
+    #[test]
+    fn the_system_survives_toml() {
+        let text = system().to_toml();
+        assert_eq!(System::from_toml(&text, "stack").expect("reads"), system());
+    }
+
+    #[test]
+    fn every_need_comes_earlier_in_the_list() {
+        let system = system();
+        for (place, service) in system.services.iter().enumerate() {
+            for need in service.needs.keys() {
+                let earlier = system.services[..place].iter().any(|other| &other.name == need);
+                assert!(earlier, "{} needs {need}", service.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_service_has_its_program() {
+        for service in system().services {
+            assert!(crate::programs().iter().any(|program| program.name == service.program));
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! TLS: configurations made of one credential, who a peer is, and short words for what went wrong.
+
+use std::{
+    borrow::Cow,
+    error::Error,
+    fmt, io,
+    sync::{Arc, OnceLock},
+};
+
+use notafter::{history::Leaf, pki};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName,
+    RootCertStore, ServerConfig, SignatureScheme,
+    client::Resumption,
+    client::danger::HandshakeSignatureValid,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, UnixTime},
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+
+/// The crypto provider of every configuration.
+pub fn provider() -> &'static Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+/// A server that presents `key` and wants a client certificate under one of `roots`; with
+/// `fails_open` it takes whatever it is shown.
+///
+/// # Errors
+/// If the bundle is empty.
+pub fn server(
+    key: &Arc<CertifiedKey>,
+    roots: &Arc<RootCertStore>,
+    fails_open: bool,
+) -> Result<ServerConfig, String> {
+    let strict = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider().clone())
+        .build()
+        .map_err(|error| error.to_string())?;
+    let verifier = if fails_open { Arc::new(LetsIn { strict }) } else { strict };
+    let builder = ServerConfig::builder_with_provider(provider().clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(builder
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key.clone()))))
+}
+
+/// A client that shows `key` and wants a server certificate under one of `roots`. It never resumes
+/// a session: a resumed session would not look at certificates again.
+///
+/// # Errors
+/// If the provider has no protocol version that rustls considers safe.
+pub fn client(key: &Arc<CertifiedKey>, roots: &Arc<RootCertStore>) -> Result<ClientConfig, String> {
+    let mut config = ClientConfig::builder_with_provider(provider().clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots.clone())
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key.clone())));
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// Who is at the other end, by its certificate.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Common name of the subject; `nobody` where there was no certificate.
+    pub name: String,
+    /// The authority that issued it: the first word of the issuer's common name.
+    pub authority: String,
+    /// Its certificate; none where the server fails open and was shown none.
+    pub leaf: Option<Leaf>,
+}
+
+impl Peer {
+    /// The peer that showed this chain.
+    pub fn of(chain: Option<&[CertificateDer<'_>]>) -> Self {
+        chain.and_then(<[_]>::first).and_then(|der| Self::parse(der)).unwrap_or_else(|| Self {
+            name: "nobody".into(),
+            authority: "nobody".into(),
+            leaf: None,
+        })
+    }
+
+    fn parse(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        let common_name = |name: &x509_parser::x509::X509Name<'_>| {
+            name.iter_common_name().next().and_then(|name| name.as_str().ok().map(str::to_owned))
+        };
+        let issuer = common_name(certificate.issuer()).unwrap_or_default();
+        Some(Self {
+            name: common_name(certificate.subject())?,
+            authority: issuer.split_whitespace().next().unwrap_or_default().to_owned(),
+            leaf: Some(pki::leaf_of(der).ok()?),
+        })
+    }
+}
+
+/// What went wrong with a hop, in short words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which side would not go on.
+    pub blame: Blame,
+    /// `certificate expired`, `connection refused`, ...
+    pub words: Cow<'static, str>,
+}
+
+/// Which side would not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The peer refused the certificate it was shown.
+    Peer,
+    /// The peer's certificate was refused.
+    Own,
+    /// There was no peer to speak of.
+    Nobody,
+}
+
+impl Trouble {
+    /// There was no peer to speak of.
+    pub fn unreachable(words: impl Into<Cow<'static, str>>) -> Self {
+        Self { blame: Blame::Nobody, words: words.into() }
+    }
+
+    /// Looks through the causes of an error for the one that says most.
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut words = None;
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<rustls::Error>() {
+                return Self::of_tls(error);
+            }
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                // `source` of an I/O error passes over the error it was made of.
+                if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                    return Self::of_tls(inner);
+                }
+                words = Some(io_words(error));
+            }
+            if error
+                .downcast_ref::<hyper::Error>()
+                .is_some_and(|e| e.is_incomplete_message() || e.is_canceled())
+            {
+                words = words.or(Some(CLOSED.into()));
+            }
+            cause = error.source();
+        }
+        Self::unreachable(words.unwrap_or_else(|| error.to_string().into()))
+    }
+
+    /// Whether the connection ended under a request, as one that was kept too long does.
+    pub fn is_closed(&self) -> bool {
+        self.words == CLOSED
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::AlertReceived(alert) => Self { blame: Blame::Peer, words: alert_words(*alert) },
+            rustls::Error::InvalidCertificate(error) => {
+                Self { blame: Blame::Own, words: certificate_words(error) }
+            }
+            rustls::Error::NoCertificatesPresented => {
+                Self { blame: Blame::Own, words: "no certificate".into() }
+            }
+            other => Self::unreachable(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+const CLOSED: &str = "connection closed";
+/// The words for a certificate past its not-after.
+pub const EXPIRED: &str = "certificate expired";
+
+fn io_words(error: &io::Error) -> Cow<'static, str> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::TimedOut => "timed out".into(),
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => CLOSED.into(),
+        _ => error.to_string().into(),
+    }
+}
+
+/// RFC 8446, section 6.2.
+fn alert_words(alert: AlertDescription) -> Cow<'static, str> {
+    match alert {
+        AlertDescription::CertificateExpired => EXPIRED.into(),
+        AlertDescription::UnknownCA => "unknown issuer".into(),
+        AlertDescription::CertificateRequired => "no certificate".into(),
+        AlertDescription::CertificateRevoked => "certificate revoked".into(),
+        AlertDescription::BadCertificate => "bad certificate".into(),
+        AlertDescription::UnsupportedCertificate => "wrong purpose".into(),
+        AlertDescription::DecryptError => "bad signature".into(),
+        other => format!("{other:?}").into(),
+    }
+}
+
+fn certificate_words(error: &CertificateError) -> Cow<'static, str> {
+    use CertificateError as E;
+    match error {
+        E::Expired | E::ExpiredContext { .. } => EXPIRED.into(),
+        E::NotValidYet | E::NotValidYetContext { .. } => "certificate not yet valid".into(),
+        E::UnknownIssuer => "unknown issuer".into(),
+        E::NotValidForName | E::NotValidForNameContext { .. } => "wrong name".into(),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => "wrong purpose".into(),
+        E::BadSignature => "bad signature".into(),
+        E::Revoked => "certificate revoked".into(),
+        other => other.to_string().into(),
+    }
+}
+
+/// The defect `fails_open`: asks for a certificate and takes any, or none.
+#[derive(Debug)]
+struct LetsIn {
+    strict: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientCertVerifier for LetsIn {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.strict.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.strict.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.strict.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.strict.supported_verify_schemes()
+    }
+}
