@@ -228,7 +228,7 @@ async fn a_gap_is_fetched_from_the_history() {
     net.stop("ingest").await;
     let source = net.plain_caller("source");
     let latest: Latest = source.read("/v1/latest").await;
-    emitted(&source, latest.sent + 150).await;
+    emitted(&source, latest.sent + more_than_the_feed_holds()).await;
     net.up(&["ingest"]).await;
     let ingest = net.plain_caller("ingest");
     let progress = eventually("ingest notices its gap", async || {
@@ -249,9 +249,16 @@ async fn whoever_takes_in_for_the_first_time_begins_with_the_history() {
     let mut net = Net::new(stack::system());
     net.up(&WAY[..5]).await;
     // By now the first records have left the live feed.
-    emitted(&net.plain_caller("source"), 150).await;
+    let past = more_than_the_feed_holds();
+    emitted(&net.plain_caller("source"), past).await;
     net.up(&["ingest"]).await;
-    stored(&net.plain_caller("archive"), 150).await;
+    stored(&net.plain_caller("archive"), past).await;
+}
+
+/// So many records take longer to come than they stay in the live feed.
+fn more_than_the_feed_holds() -> u64 {
+    let stack::source::Settings { rate, live_window } = stack::source::Settings::default();
+    u64::from(rate) * live_window.0.as_secs() * 3 / 2
 }
 
 /// A spool that can be written but not synced: `/dev/null`.
