@@ -4,11 +4,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinSet,
-    time::{interval, sleep},
+    time::{Instant, interval, sleep},
 };
 
 use crate::{
-    history::{Health, Leaf, Recorder, What},
+    history::{Health, Leaf, ProcessChange, Recorder, Tail, What},
     http::get_plain,
     runtime::Cluster,
     service::Status,
@@ -17,7 +17,7 @@ use crate::{
 
 /// How often a service that is ready is asked.
 const EVERY: Duration = Duration::from_millis(25);
-/// How often one that is not is asked: it will be, any moment.
+/// How often one that runs and is not is asked: it will be, any moment.
 const WHILE_UNREADY: Duration = Duration::from_millis(4);
 /// Longer than this, and a health endpoint counts as dead.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -48,19 +48,34 @@ impl Watch {
 
 async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
     let Ok(address) = cluster.health(&service) else { return };
+    let mut process = Process::of(&service, &recorder);
     let mut last: Option<Health> = None;
     let mut seen: HashMap<String, Leaf> = HashMap::new();
+    let mut last_of: Option<u32> = None;
+    let mut asked = Instant::now();
     loop {
-        let ready = last.as_ref().is_some_and(|health| health.ready);
-        sleep(if ready { EVERY } else { WHILE_UNREADY }).await;
-        let status = get_plain::<Status>(address, "/status", LIMIT).await.ok();
+        sleep(WHILE_UNREADY).await;
+        // A system of many services that are down is not worth a thousand questions a second.
+        let status = if process.runs() {
+            let ready = last.as_ref().is_some_and(|health| health.ready);
+            if ready && asked.elapsed() < EVERY {
+                continue;
+            }
+            asked = Instant::now();
+            get_plain::<Status>(address, "/status", LIMIT).await.ok()
+        } else {
+            None
+        };
         let health = Health {
             service: service.clone(),
             live: status.is_some(),
             ready: status.as_ref().is_some_and(|status| status.ready),
             waits_for: status.as_ref().map(|status| status.waits_for.clone()).unwrap_or_default(),
         };
-        if last.as_ref() != Some(&health) {
+        // Who restarts between two looks is another process, and says the same for itself.
+        let is_new = health.live && last_of != Some(process.starts);
+        if last.as_ref() != Some(&health) || is_new {
+            last_of = Some(process.starts).filter(|_| health.live).or(last_of);
             recorder.record(What::Health(health.clone()));
             last = Some(health);
         }
@@ -72,6 +87,39 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
                 seen.insert(client, leaf);
             }
         }
+    }
+}
+
+/// Whether a service's process runs, by its supervisor.
+struct Process {
+    tail: Tail,
+    service: String,
+    runs: bool,
+    starts: u32,
+}
+
+impl Process {
+    fn of(service: &str, recorder: &Recorder) -> Self {
+        Self { tail: Tail::from_start(recorder), service: service.to_owned(), runs: false, starts: 0 }
+    }
+
+    fn runs(&mut self) -> bool {
+        let Self { tail, service, runs, starts } = self;
+        tail.look(|event| {
+            if let What::Process { service: whose, change } = &event.what
+                && whose == service
+            {
+                match change {
+                    ProcessChange::Spawned { .. } => {
+                        *runs = true;
+                        *starts += 1;
+                    }
+                    ProcessChange::Exited { .. } => *runs = false,
+                    ProcessChange::BackingOff { .. } | ProcessChange::NotSpawned { .. } => {}
+                }
+            }
+        });
+        *runs
     }
 }
 
