@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Trial::ignorable_test("a_full_disk_is_named_wherever_the_run_meets_it", || Ok(full_disk())),
+        Trial::ignorable_test("a_clock_that_jumps_gives_no_verdict", || Ok(clock_jumps())),
         Trial::ignorable_test("docker_stopped_in_mid_run_ends_the_run_at_once", docker_stopped),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -71,6 +72,35 @@ fn on_a_small_disk(user: &User, size: &str) -> Command {
     let mut command = unshared(&["--mount"], &mount, &user.command(&["run", "stack/one-leaf"]));
     command.env("NOTAFTER_STATE", user.state()).env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     command
+}
+
+/// Somebody sets the wall clock of a run and of its services; nobody else's.
+fn clock_jumps() -> Completion {
+    let Some(library) = faketime() else {
+        return Completion::ignored_with(
+            "it takes libfaketime, and a build that links the C library dynamically",
+        );
+    };
+    let user = User::new();
+    let clock = user.file("clock", "+0");
+    let mut command = user.command(&["run", "stack/one-leaf"]);
+    command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock);
+    command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child");
+    let run = wait(PATIENCE, "phase landed", || has_begun(user.state(), Phase::Landed));
+    // An hour: every certificate of the run is still valid.
+    fs::write(&clock, "+3600").expect("a file");
+    let said = Said::of(child.wait_with_output().expect("a child"), user.state());
+    is_unknown(&said, &["the wall clock jumped by 3"]);
+    nothing_runs(&run);
+    Completion::Completed
+}
+
+/// The library that fakes a clock, where Debian puts it.
+fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    libraries.find(|library| library.exists())
 }
 
 /// An engine of the test's own, in a network of its own: nobody else's is touched.
