@@ -13,6 +13,7 @@
 //! | [`no_connection_outlives_expiry`] | open connections end with their certificates |
 //! | [`alerted_before_expiry`] | somebody was told early enough |
 //! | [`starts_in_order`] | the first order that was tried came up |
+//! | [`starts_in_any_order`] | every order that was tried came up in time, and without a crash |
 //!
 //! The name of a check is its constructor's, with `-` for `_`.
 
@@ -39,7 +40,8 @@ pub use alerting::alerted_before_expiry;
 pub use availability::outage_within;
 pub use control::{landed, steady};
 pub use ledger::{nothing_duplicated, nothing_lost};
-pub use order::starts_in_order;
+pub(crate) use order::judge_starts;
+pub use order::{starts_in_any_order, starts_in_order};
 pub use overall::{Overall, Summary, judge_all};
 pub use recovery::{drains_within, recovers_within};
 pub use refusal::{no_connection_outlives_expiry, nothing_accepted_unauthenticated, refused};

@@ -10,6 +10,7 @@ mod find;
 mod interrupt;
 mod launch;
 mod list;
+mod orders;
 pub(crate) mod output;
 mod progress;
 pub(crate) mod quote;
@@ -56,6 +57,8 @@ enum Command {
     Run(run::Args),
     /// Show what each mitigation of a family saves, alone and together
     Ablate(ablate::Args),
+    /// Start a system in every order that matters, and say which services need which first
+    Orders(orders::Args),
     /// Break a cluster and keep it up to look at
     Reproduce(reproduce::Args),
     /// Show the report of a run of the past
@@ -103,6 +106,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::List => list::run(suite),
         Command::Run(args) => runtime.block_on(run::run(suite, args)),
         Command::Ablate(args) => runtime.block_on(ablate::run(suite, args)),
+        Command::Orders(args) => runtime.block_on(orders::run(suite, args)),
         Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),
         Command::Report(args) => report::run(args),
         Command::Sweep(args) => sweep::run(args),

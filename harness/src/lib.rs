@@ -12,6 +12,7 @@ pub mod workload;
 
 // What breaks and what repairs.
 pub mod fault;
+pub mod order;
 pub mod pki;
 pub mod runbook;
 

@@ -14,6 +14,13 @@ pub struct Identity {
     started: u64,
 }
 
+/// `MemAvailable` of `proc_meminfo(5)`, KiB: what programs can have without swapping.
+pub fn available_kib() -> Option<usize> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// This process.
 pub fn me() -> Identity {
     let pid = std::process::id();

@@ -3,6 +3,7 @@
 mod ablation;
 mod json;
 mod junit;
+mod orders;
 mod prose;
 mod repair;
 mod table;
@@ -15,6 +16,7 @@ mod tests;
 pub use ablation::ablation;
 pub use json::{SCHEMA, json};
 pub use junit::junit;
+pub use orders::{Graph, Orders, SCHEMA as ORDERS_SCHEMA};
 pub use terminal::render;
 
 /// How a report for a terminal looks.

@@ -32,6 +32,8 @@ use crate::{
 
 pub use crate::supervise::Order;
 
+/// Where a service stores what outlives it, in its folder.
+const DATA: &str = "data";
 /// Nothing that a supervisor is asked takes longer, or it never will.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
@@ -231,6 +233,23 @@ impl Cluster {
         authority.write_issuer(&folder).context(|| format!("cannot install the issuer of {service}"))
     }
 
+    /// Removes what a service has stored, and the credentials that it got by itself. It must not run.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn forget(&self, service: &str) -> Result<()> {
+        let folder = self.folder.service(service);
+        let mounts = self.service(service)?.mounts.iter();
+        let own = mounts.filter(|(_, mount)| mount.filled == Filled::ByItself);
+        let emptied = own.map(|(name, _)| mount_folder(&folder, name)).chain([folder.join(DATA)]);
+        for path in emptied {
+            std::fs::remove_dir_all(&path)
+                .and_then(|()| std::fs::create_dir(&path))
+                .context(|| format!("cannot empty {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// Starts, stops, signals a service; returns when that is done, not when the service is ready.
     ///
     /// # Errors
@@ -316,7 +335,7 @@ fn lay_out(
             .iter()
             .map(|name| (name.clone(), issuer_folder(Path::new(""), name)))
             .collect(),
-        data: "data".into(),
+        data: DATA.into(),
         settings: service.settings.clone(),
     };
     let folders = config.mounts.values().chain(config.issues.values()).chain([&config.data]);

@@ -20,14 +20,18 @@ use std::{process::ExitCode, thread};
 use libtest_mimic::Arguments;
 
 use crate::{
+    check::{Verdict, judge_starts},
     cli::{exit, output, quote},
     error::{Error, Result},
-    multicall, report,
-    run::state_folder,
+    multicall,
+    order::{Choice, Limits, Outcome, Strength, Trials},
+    report,
+    run::{RunFolder, state_folder},
     runner::{self, Plan},
     runtime::Runtime,
     scenario::Scenario,
     suite::{Settings, Suite},
+    system::System,
 };
 
 pub use trial::Trial;
@@ -85,6 +89,63 @@ pub async fn must_hold(scenario: &Scenario, runtime: Runtime) -> Result<(), Stri
     let error = finished.error.map(|error| format!("{error}\n\n")).unwrap_or_default();
     let report = report::render(&finished.history, report::Style::default());
     Err(format!("{error}{report}\nthe evidence is in {}", folder.display()))
+}
+
+/// That a system starts in any order: one test a runtime, called `{system}/orders::{runtime}`.
+///
+/// ```no_run
+/// # fn system() -> notafter::system::System { unimplemented!() }
+/// # fn suite() -> notafter::suite::Suite { unimplemented!() }
+/// use notafter::{order::Strength, testing};
+///
+/// fn main() -> std::process::ExitCode {
+///     testing::main_with(suite(), testing::starts_in_any_order(&system(), Strength::Three))
+/// }
+/// ```
+pub fn starts_in_any_order(system: &System, strength: Strength) -> Vec<Trial> {
+    let judge = |outcome: &Outcome| match judge_starts(&outcome.tried, Limits::default().within) {
+        Verdict::Passed(_) => Ok(()),
+        verdict => Err(verdict.to_string()),
+    };
+    let choice = Choice { strength, ..Choice::default() };
+    let test = |runtime| orders(runtime, system.clone(), choice.clone(), Limits::default(), judge);
+    Runtime::ALL.into_iter().map(test).collect()
+}
+
+/// What orders of a system tell in a runtime, for a judge of one's own. The name of the test is
+/// `{system}/orders::{runtime}`.
+pub fn orders(
+    runtime: Runtime,
+    system: System,
+    choice: Choice,
+    limits: Limits,
+    judge: impl FnOnce(&Outcome) -> Result<(), String> + Send + 'static,
+) -> Trial {
+    let name = format!("{}/orders", system.name);
+    Trial::on_runtime(runtime, name.clone(), async move || {
+        let test = format!("{name}::{}", runtime.name());
+        let rerun = quote::command(["cargo", "test", "--test", "run", "--", "--exact", &test]);
+        let trials =
+            Trials { runtime, choice, limits, rerun, ..Trials::of(system, state_folder().join("runs")) };
+        // Ctrl-C ends a test executable at once; the guardians remove the clusters.
+        let (_never, interrupt) = tokio::sync::watch::channel(false);
+        let outcome = trials.run(interrupt).await.map_err(|error| error.to_string())?;
+        let judged = match &outcome.error {
+            Some(error) => Err(error.to_string()),
+            None => judge(&outcome),
+        };
+        let folders = outcome.folders.iter().map(RunFolder::path);
+        match judged {
+            Ok(()) => {
+                let mut folders = folders;
+                folders.try_for_each(std::fs::remove_dir_all).map_err(|error| error.to_string())
+            }
+            Err(why) => {
+                let folders: Vec<String> = folders.map(|folder| folder.display().to_string()).collect();
+                Err(format!("{why}\nthe evidence is in {}", folders.join(", ")))
+            }
+        }
+    })
 }
 
 fn scenarios(suite: &Suite) -> impl Iterator<Item = Trial> {

@@ -65,6 +65,11 @@ pub fn counted(number: u64, one: &str) -> String {
     format!("{} {one}{plural}", count(number))
 }
 
+/// How often something ended by itself: `1 crash`, `12 crashes`.
+pub fn crashes(number: usize) -> String {
+    format!("{} crash{}", count(number as u64), if number == 1 { "" } else { "es" })
+}
+
 /// The first `most` of a list, and how many more there are: `a, b and 3 more`.
 pub fn list<T: AsRef<str>>(items: &[T], most: usize) -> String {
     let shown = items.iter().take(most).map(AsRef::as_ref).collect::<Vec<_>>();

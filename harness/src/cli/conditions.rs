@@ -1,6 +1,11 @@
 //! Where and how scenarios run: the options that `run`, `ablate` and `reproduce` share.
 
-use std::{fs, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -48,25 +53,7 @@ impl Conditions {
     /// # Errors
     /// If the file cannot be read or is no system that this executable can be.
     pub fn system(&self, suite: &Suite) -> Result<Option<System>> {
-        let Some(path) = &self.system else { return Ok(None) };
-        let text = fs::read_to_string(path).map_err(|error| {
-            Error::usage(format!("cannot read the system in {}", path.display()))
-                .because(error)
-                .hint("`notafter show SYSTEM --as toml > FILE` writes one")
-        })?;
-        let origin = path.display().to_string();
-        let system = System::from_toml(&text, &origin).map_err(|error| match error {
-            SystemError::Text { .. } => Error::usage(error.to_string()),
-            SystemError::Nonsense { .. } => Error::usage(format!("{origin}: {error}")),
-        })?;
-        let known = || suite.programs.iter().map(|program| program.name);
-        match system.services.iter().find(|service| known().all(|program| program != service.program)) {
-            None => Ok(Some(system)),
-            Some(service) => {
-                let place = format!("{origin}: service `{}`: ", service.name);
-                Err(find::unknown("program", &service.program, known()).at(&place).hint_all())
-            }
-        }
+        self.system.as_deref().map(|path| system_in(suite, path)).transpose()
     }
 
     /// The folder in which every run gets its own.
@@ -86,6 +73,31 @@ impl Conditions {
             }
         }
         quote::command(words)
+    }
+}
+
+/// The system in a TOML file.
+///
+/// # Errors
+/// If the file cannot be read or is no system that this executable can be.
+pub fn system_in(suite: &Suite, path: &Path) -> Result<System> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        Error::usage(format!("cannot read the system in {}", path.display()))
+            .because(error)
+            .hint("`notafter show SYSTEM --as toml > FILE` writes one")
+    })?;
+    let origin = path.display().to_string();
+    let system = System::from_toml(&text, &origin).map_err(|error| match error {
+        SystemError::Text { .. } => Error::usage(error.to_string()),
+        SystemError::Nonsense { .. } => Error::usage(format!("{origin}: {error}")),
+    })?;
+    let known = || suite.programs.iter().map(|program| program.name);
+    match system.services.iter().find(|service| known().all(|program| program != service.program)) {
+        None => Ok(system),
+        Some(service) => {
+            let place = format!("{origin}: service `{}`: ", service.name);
+            Err(find::unknown("program", &service.program, known()).at(&place).hint_all())
+        }
     }
 }
 
@@ -116,11 +128,11 @@ impl FromStr for Scale {
     }
 }
 
-fn seed(text: &str) -> Result<u64, String> {
+pub fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
-fn runtimes() -> impl TypedValueParser<Value = Runtime> {
+pub fn runtimes() -> impl TypedValueParser<Value = Runtime> {
     let names = Runtime::ALL.map(Runtime::name);
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Runtime>())
 }

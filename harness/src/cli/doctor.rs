@@ -48,12 +48,8 @@ fn cores() -> String {
     format!("{cores}{note}")
 }
 
-/// `MemAvailable` of `proc_meminfo(5)`: what programs can have without swapping.
 fn memory() -> String {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    match kib.map(|kib| kib / 1024) {
+    match crate::procfs::available_kib().map(|kib| kib / 1024) {
         None => "unknown: /proc/meminfo has no MemAvailable".into(),
         Some(mib) => format!("{mib} MiB free"),
     }

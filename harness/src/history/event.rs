@@ -100,12 +100,18 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
-    /// Services were asked to start in this order, each up before the next.
+    /// Services were asked to start in this order.
     OrderTried {
-        /// Which attempt, from 1.
+        /// Which attempt, from 1; for a plan of many, its number.
         attempt: u32,
         /// The order.
         order: Vec<String>,
+        /// How many of them start together, one number a step; empty if each starts alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<usize>,
+        /// How they start.
+        #[serde(default)]
+        way: Way,
     },
     /// An attempt to start in an order ended.
     OrderEnded {
@@ -445,8 +451,40 @@ pub enum StepKind {
     RecoveryRun,
 }
 
+/// How services are asked to start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// Each when the one before it is up, or has shown that it does not come up yet.
+    #[default]
+    InTurn,
+    /// All at once.
+    AtOnce,
+    /// All at once but one.
+    HeldBack {
+        /// Which one comes later,
+        service: String,
+        /// by so many milliseconds.
+        by_ms: u64,
+    },
+    /// Everything is up; then some are restarted at once, as after a rotation.
+    Restarted {
+        /// Which.
+        services: Vec<String>,
+        /// Whether they find new credentials.
+        renewed: bool,
+    },
+    /// One is up and goes, those that need it start, and it returns.
+    Returning {
+        /// Which one,
+        service: String,
+        /// after so many milliseconds.
+        after_ms: u64,
+    },
+}
+
 /// Which service did not come up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stuck {
     /// Which.
     pub service: String,

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, ops::Range};
 
 use super::{
     Alert, AlertRule, Event, Health, History, Landed, Leaf, Micros, Operation, Outcome, Phase, Probe,
-    ProcessChange, Purpose, Question, Record, Refusal, RunInfo, Side, StepKind, Stuck, Unreachable, What,
-    Witness,
+    ProcessChange, Purpose, Question, Record, Refusal, RunInfo, Side, StepKind, Stuck, Unreachable, Way,
+    What, Witness,
 };
 use crate::check::Expect;
 
@@ -288,7 +288,7 @@ impl Script {
     ) -> Self {
         let order = order.iter().map(|&service| service.to_owned()).collect();
         let stuck = stuck.map(|(service, why)| Stuck { service: service.into(), why: why.into() });
-        self.at(span.start, What::OrderTried { attempt, order })
+        self.at(span.start, What::OrderTried { attempt, order, groups: Vec::new(), way: Way::InTurn })
             .at(span.end, What::OrderEnded { attempt, stuck })
     }
 

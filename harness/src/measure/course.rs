@@ -125,7 +125,7 @@ impl<'h> Course<'h> {
                 ended: None,
                 error: None,
             }),
-            What::OrderTried { attempt, order } => {
+            What::OrderTried { attempt, order, .. } => {
                 self.attempts.push(Attempt { number: *attempt, order, began: at, ended: None, stuck: None });
             }
             _ => {}

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     context::Context,
     error::{Error, Result},
-    history::{Event, ProcessChange, Stuck, Tail, What},
+    history::{Event, ProcessChange, Stuck, Tail, Way, What},
     http::get_plain,
     service::Status,
     supervise::Order,
@@ -37,7 +37,7 @@ pub(super) async fn restart_each(context: &Context, services: &[String]) -> Resu
 pub(super) async fn restart_all(context: &Context, services: &[String]) -> Result<()> {
     let mut readiness = Readiness::from_now(context);
     let restarts = services.iter().map(|service| context.cluster.order(service, Order::Restart));
-    context.recorder.record(What::OrderTried { attempt: 1, order: services.to_vec() });
+    context.recorder.record(order_tried(1, services, Way::AtOnce));
     try_join_all(restarts).await?;
     let up = readiness.wait(services).await;
     context.recorder.record(What::OrderEnded { attempt: 1, stuck: up.as_ref().err().cloned() });
@@ -53,7 +53,7 @@ pub(super) async fn try_orders(context: &Context, orders: &[Vec<String>], think:
         }
         let stops = order.iter().map(|service| context.cluster.order(service, Order::Stop));
         try_join_all(stops).await?;
-        context.recorder.record(What::OrderTried { attempt, order: order.clone() });
+        context.recorder.record(order_tried(attempt, order, Way::InTurn));
         let stuck = start_each(context, order).await?;
         context.recorder.record(What::OrderEnded { attempt, stuck: stuck.clone() });
         match stuck {
@@ -62,6 +62,10 @@ pub(super) async fn try_orders(context: &Context, orders: &[Vec<String>], think:
         }
     }
     Err(last.map_or_else(|| Error::new("there is no order to try"), |stuck| not_up(&stuck)))
+}
+
+fn order_tried(attempt: u32, order: &[String], way: Way) -> What {
+    What::OrderTried { attempt, order: order.to_vec(), groups: Vec::new(), way }
 }
 
 /// Starts each service once the one before it is ready; gives the one that did not come up.

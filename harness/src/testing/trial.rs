@@ -52,6 +52,20 @@ impl Trial {
         Self { name, runtime: Some(runtime), body: Box::new(|| Box::pin(body())) }
     }
 
+    /// A test of one's own in a runtime. The name of the test is `{name}::{runtime}`; it is ignored if the
+    /// runtime is missing.
+    pub fn on_runtime<F>(
+        runtime: Runtime,
+        name: impl Into<String>,
+        body: impl FnOnce() -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), String>> + 'static,
+    {
+        let trial = Self::new(format!("{}::{}", name.into(), runtime.name()), body);
+        Self { runtime: Some(runtime), ..trial }
+    }
+
     /// For libtest's arguments and output.
     pub(super) fn on(self, bench: &Arc<Bench>) -> libtest_mimic::Trial {
         let Self { name, runtime, body } = self;
