@@ -6,6 +6,7 @@ use std::fs;
 
 use common::User;
 use notafter::system::System;
+use serde_json::json;
 
 #[test]
 fn the_help_names_every_command_and_every_exit_code() {
@@ -49,6 +50,58 @@ fn a_bad_value_says_what_a_good_one_looks_like() {
     let said = ["--scale=5", "--scale=1m=soon", "--scale=1m=0s", "--seed=-1", "--seed=abc"]
         .map(|bad| format!("$ {bad}\n{}", user.run(&["run", "aware-2022", bad]).all()));
     insta::assert_snapshot!(said.join("\n\n"));
+}
+
+#[test]
+fn orders_that_make_no_sense_are_refused_before_anything_starts() {
+    let user = User::new();
+    let mut cycle = stack::system();
+    cycle.services[2].needs.insert("search".into(), "workload".into());
+    let cycle = user.file("cycle.toml", &cycle.to_toml());
+    let said = [
+        &["stak"][..],
+        &["stack", "--strength", "5"],
+        &["stack", "--strength", "all"],
+        &["stack", "--first", "manager,archive,auth,source,ingest,processor,search"],
+        &["stack", "--first", "managr"],
+        &["stack", "--together", "auth+auth"],
+        &["stack", "--limit", "5"],
+        &["stack", "--replay", "first"],
+        &["stack", "--replay", "7f3a:99"],
+        &[&cycle],
+    ]
+    .map(|args| format!("$ {}\n{}", args.join(" "), user.run(&[&["orders"], args].concat()).all()));
+    insta::assert_snapshot!(said.join("\n\n").replace(user.state().to_str().expect("UTF-8"), "[state]"));
+    assert!(common::runs(&user.state().join("runs")).is_empty(), "something was started");
+}
+
+#[test]
+fn the_plans_of_a_system_can_be_read_before_anything_starts() {
+    let said = User::new().run(&["orders", "stack", "--seed", "32570", "--plans"]);
+    insta::assert_snapshot!(said.all());
+}
+
+#[test]
+fn one_order_says_the_same_to_people_to_machines_and_to_its_folder() {
+    let user = User::new();
+    let junit = user.state().join("junit.xml").display().to_string();
+    let args = ["orders", "stack", "--start", "needs-first", "--replay", "0:1", "--json", "--junit", &junit];
+    let said = user.run(&args);
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    let object: serde_json::Value = serde_json::from_str(&said.out).expect("one object");
+    assert_eq!((&object["verdict"], &object["precedences"]), (&json!("passed"), &json!([])));
+    assert_eq!(object["plans"][0]["order"][0], json!(["manager"]));
+    let junit = std::fs::read_to_string(junit).expect("a file");
+    assert!(
+        junit.contains("tests=\"1\" skipped=\"0\" failures=\"0\"")
+            && junit.contains("0:1 in turn: manager, source"),
+        "{junit}"
+    );
+    let runs = common::runs(&user.state().join("runs"));
+    let kept = std::fs::read_to_string(runs[0].join("orders.json")).expect("a file");
+    let kept: serde_json::Value = serde_json::from_str(&kept).expect("one object");
+    assert_eq!(kept["plans"], object["plans"]);
+    assert!(!runs[0].join("services").exists(), "credentials are left");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Calls the services that one needs: HTTP over mutual TLS, over connections that are kept.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
@@ -49,6 +49,8 @@ pub struct Client {
     settings: Common,
     found: Arc<Addresses>,
     asked: Mutex<HashMap<String, Instant>>,
+    /// Names that were unknown once.
+    unknown: Mutex<HashSet<String>>,
     pools: Mutex<HashMap<String, Kept>>,
 }
 
@@ -88,6 +90,7 @@ impl Client {
             settings: settings.clone(),
             found: Arc::default(),
             asked: Mutex::default(),
+            unknown: Mutex::default(),
             pools: Mutex::default(),
         }
     }
@@ -211,6 +214,9 @@ impl Client {
         if self.found.is_trusted(need) || (self.found.has(need) && !self.may_ask(need)) {
             return Ok(());
         }
+        if self.settings.caches_failed_lookups && lock(&self.unknown).contains(need) {
+            return Err(Trouble::unreachable("not registered, as was known before"));
+        }
         let path = format!("/v1/services/{need}");
         let answer = Box::pin(self.get(MANAGER, &path)).await;
         let trouble = match answer {
@@ -219,7 +225,10 @@ impl Client {
                 self.found.set(need, &found.address);
                 return Ok(());
             }
-            Ok(_) => Trouble::unreachable("not registered"),
+            Ok(_) => {
+                lock(&self.unknown).insert(need.to_owned());
+                Trouble::unreachable("not registered")
+            }
             Err(error) => Trouble::unreachable(format!("not found, {error}")),
         };
         // An address that did not answer a moment ago is still the best there is.

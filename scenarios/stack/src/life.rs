@@ -101,7 +101,14 @@ async fn rise<R: Role>(service: &Arc<Service>, role: &Arc<R>, tasks: &mut JoinSe
     let serves =
         serves.ok_or_else(|| End::Settings(format!("it serves `{}`, no mount of it", config.serves)))?;
     let in_order = config.start == Start::NeedsFirst;
-    for mount in service.mounts.values() {
+    // What lies there already first: to get the others takes a credential.
+    let (by_itself, beforehand): (Vec<_>, Vec<_>) =
+        service.mounts.values().partition(|mount| enrols(service, mount));
+    for mount in beforehand.into_iter().chain(by_itself) {
+        if service.settings.reads_credential_once && enrols(service, mount) {
+            // Whatever writes it gets one chance.
+            let _ = enrol_once(service).await;
+        }
         match mount.load() {
             Ok(_) => {}
             Err(_) if enrols(service, mount) => {}
@@ -154,6 +161,9 @@ async fn enrol_once(service: &Service) -> Result<(), HopError> {
     for mount in service.mounts.values().filter(|mount| enrols(service, mount)) {
         enrol::enrol(&service.client, &service.config.service, mount).await?;
         // Whatever the way of reloading: this is the beginning.
+        if service.settings.reads_credential_once {
+            continue;
+        }
         if let Err(error) = mount.load() {
             let trouble = tls::Trouble::unreachable(format!("what it gave is no credential: {error}"));
             return Err(HopError { need: MANAGER.into(), trouble });
@@ -169,7 +179,11 @@ async fn keep_contact<R: Role>(service: Arc<Service>, role: Arc<R>, enrolled: bo
     if !service.config.needs.contains_key(MANAGER) {
         return renewing.await;
     }
+    service.set_trouble("registration", Some("not yet".into()));
     service.client.has_credential_for(MANAGER).await;
+    if service.settings.registers_once {
+        register_once(&service).await;
+    }
     if !enrolled {
         let mut backoff = Backoff::new();
         while let Err(error) = enrol_once(&service).await {
@@ -177,24 +191,51 @@ async fn keep_contact<R: Role>(service: Arc<Service>, role: Arc<R>, enrolled: bo
             backoff.wait().await;
         }
     }
+    if service.settings.registers_once {
+        return renewing.await;
+    }
     tokio::join!(register(&service), renewing);
 }
 
 async fn register(service: &Service) {
-    let config = &service.config;
-    let here = Registration { name: config.service.clone(), address: config.advertise.clone() };
+    wait_for_other(service).await;
     let mut backoff = Backoff::new();
     loop {
-        let why = match service.client.post(MANAGER, "/v1/services", &here).await {
-            Ok(reply) if reply.status.is_success() => {
-                backoff.reset();
-                tokio::time::sleep(HEARTBEAT).await;
-                continue;
-            }
-            Ok(reply) => format!("{MANAGER} does not register it: {}", reply.reason()),
-            Err(error) => error.to_string(),
-        };
-        service.log.say(&why);
+        if register_once(service).await {
+            backoff.reset();
+            tokio::time::sleep(HEARTBEAT).await;
+        } else {
+            backoff.wait().await;
+        }
+    }
+}
+
+/// Tells the manager where it is. Whoever cannot be found is not ready.
+async fn register_once(service: &Service) -> bool {
+    let config = &service.config;
+    let here = Registration { name: config.service.clone(), address: config.advertise.clone() };
+    let why = match service.client.post(MANAGER, "/v1/services", &here).await {
+        Ok(reply) if reply.status.is_success() => None,
+        Ok(reply) => Some(format!("{MANAGER} does not register it: {}", reply.reason())),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(why) = &why {
+        service.log.say(why);
+    }
+    let registered = why.is_none();
+    service.set_trouble("registration", why);
+    registered
+}
+
+/// Waits until another service is registered, if it is told to.
+async fn wait_for_other(service: &Service) {
+    let other = &service.settings.registers_after;
+    let mut backoff = Backoff::new();
+    while !other.is_empty() {
+        match service.client.get(MANAGER, &format!("/v1/services/{other}")).await {
+            Ok(reply) if reply.status.is_success() => break,
+            _ => service.set_trouble("registration", Some(format!("not before {other} is registered"))),
+        }
         backoff.wait().await;
     }
 }
@@ -208,6 +249,10 @@ async fn watch_need(service: Arc<Service>, need: String) {
             backoff.reset();
         } else if let Err(error) = service.client.get(&need, "/live").await {
             service.log.say(&error.to_string());
+            if service.settings.waits_for_ever {
+                service.client.needs.failed(&need, "waits for it, for ever");
+                return;
+            }
             backoff.wait().await;
             continue;
         }
@@ -220,7 +265,7 @@ async fn watch_need(service: Arc<Service>, need: String) {
 async fn watch(service: Arc<Service>) {
     let mut was_ready = false;
     loop {
-        if service.config.reload == Reload::OnChange {
+        if service.config.reload == Reload::OnChange && !service.settings.reads_credential_once {
             for mount in service.mounts.values() {
                 if let Some(loaded) = mount.load_if_changed() {
                     tell(&service, mount, loaded);

@@ -24,6 +24,17 @@ pub struct Common {
     pub fails_open: bool,
     /// Defect: nobody looks at expiry on open connections, and a reload keeps the pools.
     pub pools_past_expiry: bool,
+    /// Defect: a name that the manager does not know once is unknown for ever, as with a resolver that
+    /// caches failures without a limit.
+    pub caches_failed_lookups: bool,
+    /// Defect: whoever does not answer the first time is waited for without a limit, and not asked again.
+    pub waits_for_ever: bool,
+    /// Defect: its credential is read once, at the start, whether or not it is there by then.
+    pub reads_credential_once: bool,
+    /// Defect: it tells the manager once where it is, whether or not the manager hears it.
+    pub registers_once: bool,
+    /// Defect: it registers only after this other service has.
+    pub registers_after: String,
 }
 
 /// What becomes of a connection when a certificate of it expires.
@@ -47,6 +58,11 @@ impl Default for Common {
             request_timeout: Span(Duration::from_secs(2)),
             fails_open: false,
             pools_past_expiry: false,
+            caches_failed_lookups: false,
+            waits_for_ever: false,
+            reads_credential_once: false,
+            registers_once: false,
+            registers_after: String::new(),
         }
     }
 }
