@@ -28,6 +28,14 @@ fn main() -> ExitCode {
             a_port_that_is_taken_everywhere_is_named();
             Ok(())
         }),
+        Trial::test("a_service_that_never_gets_ready_is_named_with_what_it_waits_for", || {
+            a_service_that_never_gets_ready_is_named_with_what_it_waits_for();
+            Ok(())
+        }),
+        Trial::test("an_executable_that_vanishes_in_mid_run_changes_nothing", || {
+            an_executable_that_vanishes_in_mid_run_changes_nothing();
+            Ok(())
+        }),
         Trial::ignorable_test("a_full_disk_is_named_wherever_the_run_meets_it", || Ok(full_disk())),
         Trial::ignorable_test("a_clock_that_jumps_gives_no_verdict", || Ok(clock_jumps())),
         Trial::ignorable_test("docker_stopped_in_mid_run_ends_the_run_at_once", docker_stopped),
@@ -40,6 +48,33 @@ fn a_port_that_is_taken_everywhere_is_named() {
     let _taken = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TLS_PORT));
     let said = User::new().run(&["run", "stack/one-leaf"]);
     is_unknown(&said, &["no free block of loopback addresses", "Address already in use", "8443"]);
+}
+
+fn a_service_that_never_gets_ready_is_named_with_what_it_waits_for() {
+    let user = User::new();
+    let mut system = stack::system();
+    let search = system.services.iter_mut().find(|service| service.name == "search").expect("search");
+    search.settings.insert("registers_after".into(), "nobody".into());
+    let file = user.file("system.toml", &system.to_toml());
+    let said = user.run(&["run", "aware-2022/mitigated", "--system", &file]);
+    is_unknown(&said, &["search is not ready: it waits for registration: not before nobody is registered"]);
+    assert!(said.err.contains("hint: what each service said is in logs/"), "{}", said.err);
+    nothing_runs(&common::runs(&user.state().join("runs"))[0]);
+}
+
+/// As by a rebuild: services are started again from what runs, not from a file of its name.
+fn an_executable_that_vanishes_in_mid_run_changes_nothing() {
+    let user = User::new();
+    let executable = user.state().join("notafter");
+    fs::copy(env!("CARGO_BIN_EXE_notafter"), &executable).expect("a copy");
+    let mut command = Command::new(&executable);
+    command.args(["run", "stack/spool"]).env("NOTAFTER_STATE", user.state()).stdin(Stdio::null());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child");
+    let run = wait(PATIENCE, "phase observe", || has_begun(user.state(), Phase::Observe));
+    fs::remove_file(&executable).expect("it was there");
+    let said = Said::of(child.wait_with_output().expect("a child"), user.state());
+    assert_eq!(said.code, Some(i32::from(exit::AS_EXPECTED)), "{}", said.all());
+    nothing_runs(&run);
 }
 
 /// A run in a file system of its own, which is too small, or is filled by somebody else in mid-run.
