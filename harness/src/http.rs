@@ -1,7 +1,9 @@
 //! HTTP/1.1 over mutual TLS to the services of a cluster, and plain HTTP to their health endpoints.
 
 use std::{
+    fmt,
     future::Future,
+    io,
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
@@ -30,6 +32,27 @@ use crate::{
     runtime::Cluster,
 };
 
+/// Why there is no answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In the words of whoever refused: the operating system, TLS, or the service.
+    pub words: String,
+    /// Whether nobody listens at the address: then it cost nobody anything.
+    pub nobody: bool,
+}
+
+impl Failure {
+    fn new(why: impl fmt::Display) -> Self {
+        Self { words: why.to_string(), nobody: false }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
 /// Calls services as one identity, over connections that are kept.
 #[derive(Clone)]
 pub struct Client {
@@ -57,29 +80,31 @@ impl Client {
     /// One request to a service by name.
     ///
     /// # Errors
-    /// In the words of whoever refused: the operating system, TLS, or the service.
+    /// If there is no answer. One that says no is an answer.
     pub async fn request(
         &self,
         method: &Method,
         service: &str,
         path: &str,
         body: Option<&serde_json::Value>,
-    ) -> Result<(StatusCode, Bytes), String> {
-        let uri: Uri =
-            format!("https://{service}{path}").parse().map_err(|error| format!("{path}: {error}"))?;
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let uri: Uri = format!("https://{service}{path}")
+            .parse()
+            .map_err(|error| Failure::new(format!("{path}: {error}")))?;
         let mut request = Request::builder().method(method).uri(uri);
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let request = request.body(Full::new(body)).map_err(Failure::new)?;
         let asked = async {
             let response = self.pool.request(request).await.map_err(|error| root_cause(&error))?;
             let status = response.status();
-            let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
+            let body = response.into_body().collect().await.map_err(Failure::new)?;
             Ok((status, body.to_bytes()))
         };
-        timeout(self.limit, asked).await.unwrap_or_else(|_| Err(format!("no answer in {:?}", self.limit)))
+        let limit = self.limit;
+        timeout(limit, asked).await.unwrap_or_else(|_| Err(Failure::new(format!("no answer in {limit:?}"))))
     }
 
     /// Asks for JSON and expects status 200.
@@ -88,7 +113,8 @@ impl Client {
     /// If it does not come, naming the service and the path.
     pub async fn get<T: serde::de::DeserializeOwned>(&self, service: &str, path: &str) -> Result<T> {
         let failed = |why: String| Error::new(format!("GET {service}{path}: {why}"));
-        let (status, body) = self.request(&Method::GET, service, path, None).await.map_err(failed)?;
+        let asked = self.request(&Method::GET, service, path, None).await;
+        let (status, body) = asked.map_err(|failure| failed(failure.words))?;
         if status != StatusCode::OK {
             return Err(failed(format!("expected 200, found {status}: {}", String::from_utf8_lossy(&body))));
         }
@@ -143,12 +169,14 @@ fn config(credential: &Credential) -> Result<ClientConfig> {
 }
 
 /// The innermost cause says what happened; the outer ones only where.
-fn root_cause(error: &PoolError) -> String {
+fn root_cause(error: &PoolError) -> Failure {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    let refused =
+        cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused);
+    Failure { words: cause.to_string(), nobody: refused }
 }
 
 #[derive(Clone)]

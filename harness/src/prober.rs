@@ -18,7 +18,7 @@ use std::{
 
 pub use connect::{Caller, Connection, Wire};
 pub use open::OpenConnections;
-pub use pace::{Pace, Tempo};
+pub use pace::{Answer, Others, Pace, Pacer, Tempo};
 pub use schedule::Schedule;
 
 use crate::{

@@ -193,7 +193,7 @@ async fn ask(context: &Context, service: &str, path: &str) -> Result<()> {
     let failed = |why: String| Error::new(format!("POST {service}{path}: {why}"));
     let client = context.client.patient(ASK_LIMIT);
     let asked = client.request(&hyper::Method::POST, service, path, Some(&json!({}))).await;
-    match asked.map_err(failed)? {
+    match asked.map_err(|failure| failed(failure.words))? {
         (status, _) if status.is_success() => Ok(()),
         (status, body) => Err(failed(format!("{status}: {}", String::from_utf8_lossy(&body)))),
     }

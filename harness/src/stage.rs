@@ -18,7 +18,7 @@ use crate::{
     journal::Journal,
     landing,
     pki::{Authority, Identity, Pki, Validity},
-    prober::{Intruder, OpenConnections, Prober, Schedule},
+    prober::{Intruder, OpenConnections, Pacer, Prober, Schedule},
     run::RunFolder,
     runbook,
     runtime::{Runtime, provision},
@@ -166,8 +166,9 @@ impl<'a> Stage<'a> {
         let Context { pki, prober, client, .. } = &*running.context;
         let hops = scenario.system.hops();
         let intruders = intruders(&scenario.system, pki)?;
-        running.workload = Some(scenario.workload.start(client, recorder, scenario.pace));
-        running.schedule = Some(Schedule::start(prober, hops, scenario.pace, intruders));
+        let pacer = Pacer::new(scenario.pace);
+        running.workload = Some(scenario.workload.start(client, recorder, &pacer));
+        running.schedule = Some(Schedule::start(prober, hops, &pacer, intruders));
         let mut calm = Calm::new(&scenario.system, recorder);
         calm.expect(&scenario.workload);
         calm.until_calm(scenario.stability.0, scenario.limits.steady).await

@@ -23,8 +23,8 @@ pub use ledger::{Endpoint, Ledger};
 
 use crate::{
     history::{self, Recorder, What},
-    http::Client,
-    prober::{Pace, Tempo},
+    http::{Client, Failure},
+    prober::{Answer, Pacer, Tempo},
 };
 
 /// Tries of one operation that may wait for an answer at once. Beyond that none is begun, so that a
@@ -73,9 +73,8 @@ pub struct Running {
 
 impl Workload {
     /// Begins. Each try is begun at its time, whether or not the one before was answered: a slow
-    /// answer must not hide the failures behind it. An operation that fails is tried at the full
-    /// cadence.
-    pub fn start(&self, client: &Client, recorder: &Recorder, pace: Pace) -> Running {
+    /// answer must not hide the failures behind it.
+    pub fn start(&self, client: &Client, recorder: &Recorder, pacer: &Pacer) -> Running {
         let mut tasks = JoinSet::new();
         let recent = Arc::new(Recent::default());
         if let Some(ledger) = self.ledger.clone() {
@@ -92,7 +91,7 @@ impl Workload {
                 }
             });
         }
-        let tempo = pace.of_operations(self.operations.len());
+        let tempo = pacer.of_operations(self.operations.len());
         let count = u32::try_from(self.operations.len()).unwrap_or(u32::MAX).max(1);
         for (number, operation) in (0_u32..).zip(&self.operations) {
             let tries = Tries {
@@ -100,7 +99,7 @@ impl Workload {
                 client: client.clone(),
                 recorder: recorder.clone(),
                 recent: recent.clone(),
-                tempo,
+                tempo: tempo.clone(),
             };
             // Spread over the interval, so that they do not come in bursts.
             tasks.spawn(tries.repeat(tempo.idle * number / count));
@@ -128,18 +127,24 @@ struct Tries {
 impl Tries {
     async fn repeat(self, offset: Duration) {
         let room = Arc::new(Semaphore::new(IN_FLIGHT));
+        let (every, mut others) = (self.tempo.every, self.tempo.others());
         let tempo = Arc::new(Mutex::new(self.tempo));
         let failed = Arc::new(Notify::new());
         let mut tries = JoinSet::new();
         let mut next = Instant::now() + offset;
+        let mut last = next;
         for number in 0_u64.. {
             loop {
+                let fails = lock(&tempo).fails();
                 tokio::select! {
                     () = sleep_until(next) => break,
                     // The next try was put off for as long as everything is well.
-                    () = failed.notified() => next = next.min(Instant::now() + self.tempo.every),
+                    () = failed.notified() => next = next.min(Instant::now() + lock(&tempo).gap()),
+                    () = others.recover(), if fails => next = next.min(last + every),
                 }
             }
+            others.seen();
+            last = Instant::now();
             next += lock(&tempo).gap();
             // A late try is not made up for by a burst.
             next = next.max(Instant::now());
@@ -151,11 +156,16 @@ impl Tries {
             let (name, user_facing) = (self.operation.name.clone(), self.operation.user_facing);
             let at = recorder.clock().now();
             tries.spawn(async move {
-                let error = request.send(&client).await.err();
-                lock(&tempo).answered(error.is_none());
-                if error.is_some() {
+                let failure = request.send(&client).await.err();
+                lock(&tempo).answered(match &failure {
+                    None => Answer::Well,
+                    Some(failure) if failure.nobody => Answer::Nobody,
+                    Some(_) => Answer::Failed,
+                });
+                if failure.is_some() {
                     failed.notify_one();
                 }
+                let error = failure.map(|failure| failure.words);
                 let took = recorder.clock().now() - at;
                 recorder
                     .record_at(at, What::Operation(history::Operation { name, user_facing, took, error }));
@@ -197,14 +207,15 @@ impl Operation {
 }
 
 impl Request {
-    async fn send(&self, client: &Client) -> Result<(), String> {
+    async fn send(&self, client: &Client) -> Result<(), Failure> {
         let (status, body) =
             client.request(&self.method, &self.service, &self.path, self.body.as_ref()).await?;
         if status.as_u16() == 200 {
             return Ok(());
         }
         let words: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-        Err(format!("{}: {} {words}", self.service, status.as_u16()))
+        let words = format!("{}: {} {words}", self.service, status.as_u16());
+        Err(Failure { words, nobody: false })
     }
 }
 

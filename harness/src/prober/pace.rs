@@ -1,21 +1,17 @@
-//! How often is asked and tried: a budget for what is well, the full cadence for what fails.
+//! How often is asked and tried: a budget for what is well, another for what fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::system::Span;
-
-/// How long something has to be well before it is asked less often: while a system comes back, what
-/// worked once fails again, and the last such failure is what resolves the recovery.
-const WARY: Duration = Duration::from_millis(100);
 
 /// How often is asked and tried.
 ///
 /// Every hop and operation at the full cadence would be 4,250 handshakes and 1,500 tries a second on
 /// the reference system, more than two cores can do, and who starves what is measured measures
-/// himself. So a hop or an operation that fails has the full cadence, which resolves its recovery, and
-/// those that are well share a budget; while one fails, the others stay on the budget.
+/// himself. So those that are well share a budget, and those that fail share another.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pace {
@@ -25,58 +21,147 @@ pub struct Pace {
     pub handshakes: u32,
     /// Tries a second over all operations that are well.
     pub tries: u32,
+    /// Handshakes and tries a second over all hops and operations that fail.
+    pub failures: u32,
 }
 
 impl Default for Pace {
     /// 4 ms, so that a recovery is resolved to 5 ms with what a timer is late; 400 handshakes and 240
-    /// tries a second. A debug build needs five times the processor time for the same handshake, and
-    /// twice that for the same try, so it gets less: its resolution says so.
+    /// tries a second, and 1,000 of what fails. A debug build needs five times the processor time for the
+    /// same handshake, and twice that for the same try, so it gets less: its resolution says so.
     fn default() -> Self {
         let slow = cfg!(debug_assertions);
-        let (every, handshakes, tries) = if slow { (25, 80, 120) } else { (4, 400, 240) };
-        Self { every: Span(Duration::from_millis(every)), handshakes, tries }
+        let (every, handshakes, tries, failures) =
+            if slow { (25, 80, 120, 200) } else { (4, 400, 240, 1000) };
+        Self { every: Span(Duration::from_millis(every)), handshakes, tries, failures }
     }
 }
 
-impl Pace {
+/// The pace of one run, in which all hops and operations know of each other.
+///
+/// What fails is asked in turns, one of them every millisecond by default. As soon as one of them is well
+/// again, all others are asked at once, each within the full cadence: so the recovery of the whole, which
+/// lies between the last failure of any and the first success of the last, is as well resolved as if
+/// all were asked all the time.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    pace: Pace,
+    company: watch::Sender<Company>,
+}
+
+/// How it stands with all hops and operations of a run.
+#[derive(Debug, Default)]
+struct Company {
+    /// How many fail in a way that costs somebody work.
+    failing: u32,
+    /// How often one of them got well.
+    recoveries: u64,
+}
+
+impl Pacer {
+    /// Nothing was asked yet.
+    pub fn new(pace: Pace) -> Self {
+        Self { pace, company: watch::Sender::default() }
+    }
+
     /// The tempo of each of so many hops.
     pub fn of_hops(&self, hops: usize) -> Tempo {
-        self.share(hops, self.handshakes)
+        self.tempo(hops, self.pace.handshakes)
     }
 
     /// The tempo of each of so many operations.
     pub fn of_operations(&self, operations: usize) -> Tempo {
-        self.share(operations, self.tries)
+        self.tempo(operations, self.pace.tries)
     }
 
-    fn share(&self, among: usize, budget: u32) -> Tempo {
+    fn tempo(&self, among: usize, budget: u32) -> Tempo {
         let share = Duration::from_secs(1) * u32::try_from(among).unwrap_or(u32::MAX) / budget.max(1);
-        Tempo { every: self.every.0, idle: self.every.0.max(share), failed: None }
+        let (every, idle) = (self.pace.every.0, self.pace.every.0.max(share));
+        let turn = Duration::from_secs(1) / self.pace.failures.max(1);
+        Tempo { every, idle, turn, well: idle, last: Answer::Well, company: self.company.clone() }
     }
 }
 
 /// How often one hop or operation is asked, by how it went.
-#[derive(Clone, Copy, Debug)]
+///
+/// While a system comes back, what worked once fails again. So what is well again is left alone for
+/// twice as long after each good answer: a relapse that is missed was shorter than the good spell
+/// before it.
+#[derive(Clone, Debug)]
 pub struct Tempo {
-    /// While it fails, and for a moment after.
+    /// Never more often.
     pub every: Duration,
     /// While it is well.
     pub idle: Duration,
-    failed: Option<Instant>,
+    /// Among those that fail, each has so much time for itself.
+    turn: Duration,
+    /// After a good answer.
+    well: Duration,
+    last: Answer,
+    company: watch::Sender<Company>,
+}
+
+/// How it went, and what asking again will cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// As it should.
+    Well,
+    /// It did not, and somebody worked for that: a handshake, or a request.
+    Failed,
+    /// Nobody listens, as between the end of a process and its next start. Asking costs a tenth of a
+    /// handshake, and most recoveries begin just there: so it is done twice as often, whoever else fails.
+    Nobody,
 }
 
 impl Tempo {
     /// An answer came just now.
-    pub fn answered(&mut self, well: bool) {
-        if !well {
-            self.failed = Some(Instant::now());
-        }
+    pub fn answered(&mut self, answer: Answer) {
+        let before = std::mem::replace(&mut self.last, answer);
+        self.well = if answer == Answer::Well { (self.well * 2).min(self.idle) } else { self.every };
+        self.company.send_if_modified(|company| {
+            company.failing += u32::from(answer == Answer::Failed);
+            company.failing -= u32::from(before == Answer::Failed);
+            let recovered = before != Answer::Well && answer == Answer::Well;
+            company.recoveries += u64::from(recovered);
+            recovered
+        });
+    }
+
+    /// Whether the last answer was not as it should be.
+    pub fn fails(&self) -> bool {
+        self.last != Answer::Well
     }
 
     /// From one question to the next.
     pub fn gap(&self) -> Duration {
-        let wary = self.failed.is_some_and(|failed| failed.elapsed() < WARY);
-        if wary { self.every } else { self.idle }
+        match self.last {
+            Answer::Well => self.well,
+            Answer::Failed => self.every.max(self.turn * self.company.borrow().failing),
+            Answer::Nobody => self.every / 2,
+        }
+    }
+
+    /// Tells of the recoveries of all others.
+    pub fn others(&self) -> Others {
+        Others(self.company.subscribe())
+    }
+}
+
+/// Tells of recoveries.
+pub struct Others(watch::Receiver<Company>);
+
+impl Others {
+    /// Whatever recovered until now is known.
+    pub fn seen(&mut self) {
+        self.0.mark_unchanged();
+    }
+
+    /// Waits until one has recovered since.
+    pub async fn recover(&mut self) {
+        if self.0.changed().await.is_err() {
+            // Nobody is left who could.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -84,39 +169,79 @@ impl Tempo {
 mod tests {
     use super::*;
 
-    fn pace() -> Pace {
-        Pace { every: Span(Duration::from_millis(5)), handshakes: 400, tries: 240 }
+    fn pacer() -> Pacer {
+        let every = Span(Duration::from_millis(5));
+        Pacer::new(Pace { every, handshakes: 400, tries: 240, failures: 1000 })
+    }
+
+    fn gap_after(tempo: &mut Tempo, answer: Answer) -> Duration {
+        tempo.answered(answer);
+        tempo.gap()
     }
 
     #[test]
     fn few_hops_are_asked_at_the_full_cadence() {
-        assert_eq!(pace().of_hops(1).gap(), Duration::from_millis(5));
-        assert_eq!(pace().of_hops(2).gap(), Duration::from_millis(5));
+        assert_eq!(pacer().of_hops(1).gap(), Duration::from_millis(5));
+        assert_eq!(pacer().of_hops(2).gap(), Duration::from_millis(5));
     }
 
     #[test]
     fn many_hops_share_the_budget() {
         // 17 hops, 400 handshakes a second.
-        assert_eq!(pace().of_hops(17).gap(), Duration::from_micros(42_500));
-        assert_eq!(pace().of_operations(6).gap(), Duration::from_millis(25));
+        assert_eq!(pacer().of_hops(17).gap(), Duration::from_micros(42_500));
+        assert_eq!(pacer().of_operations(6).gap(), Duration::from_millis(25));
     }
 
     #[test]
     fn no_hops_and_no_budget_are_no_division_by_zero() {
-        assert_eq!(pace().of_hops(0).gap(), Duration::from_millis(5));
-        assert_eq!(Pace { handshakes: 0, ..pace() }.of_hops(1).gap(), Duration::from_secs(1));
+        assert_eq!(pacer().of_hops(0).gap(), Duration::from_millis(5));
+        let none = Pace { handshakes: 0, failures: 0, ..pacer().pace };
+        assert_eq!(Pacer::new(none).of_hops(1).gap(), Duration::from_secs(1));
     }
 
     #[test]
-    fn what_failed_a_moment_ago_is_asked_at_the_full_cadence_though_it_is_well_again() {
-        let mut tempo = pace().of_hops(17);
-        tempo.answered(true);
-        assert_eq!(tempo.gap(), tempo.idle);
-        tempo.answered(false);
-        assert_eq!(tempo.gap(), tempo.every);
-        tempo.answered(true);
-        assert_eq!(tempo.gap(), tempo.every);
-        tempo.failed = Instant::now().checked_sub(WARY);
-        assert_eq!(tempo.gap(), tempo.idle);
+    fn what_fails_is_asked_at_the_full_cadence_and_less_often_with_each_good_answer() {
+        let mut tempo = pacer().of_hops(17);
+        assert_eq!(gap_after(&mut tempo, Answer::Well), Duration::from_micros(42_500));
+        assert_eq!(gap_after(&mut tempo, Answer::Failed), Duration::from_millis(5));
+        assert_eq!(gap_after(&mut tempo, Answer::Well), Duration::from_millis(10));
+        assert_eq!(gap_after(&mut tempo, Answer::Well), Duration::from_millis(20));
+        assert_eq!(gap_after(&mut tempo, Answer::Failed), Duration::from_millis(5));
+        assert_eq!(gap_after(&mut tempo, Answer::Nobody), Duration::from_micros(2_500));
+        for _ in 0..4 {
+            gap_after(&mut tempo, Answer::Well);
+        }
+        assert_eq!(gap_after(&mut tempo, Answer::Well), Duration::from_micros(42_500));
+    }
+
+    #[test]
+    fn many_that_fail_take_turns_and_those_whom_nobody_answers_do_not_count() {
+        let pacer = pacer();
+        let mut tempi = vec![pacer.of_hops(17); 17];
+        for tempo in &mut tempi {
+            tempo.answered(Answer::Failed);
+        }
+        assert_eq!(tempi[0].gap(), Duration::from_millis(17));
+        for tempo in &mut tempi[7..] {
+            tempo.answered(Answer::Nobody);
+        }
+        assert_eq!(tempi[0].gap(), Duration::from_millis(7));
+        assert_eq!(tempi[16].gap(), Duration::from_micros(2_500));
+        for tempo in &mut tempi[1..7] {
+            tempo.answered(Answer::Well);
+        }
+        assert_eq!(tempi[0].gap(), Duration::from_millis(5));
+    }
+
+    #[tokio::test]
+    async fn a_recovery_is_told_to_the_others_once() {
+        let pacer = pacer();
+        let (mut tempo, mut others) = (pacer.of_hops(17), pacer.of_hops(17).others());
+        tempo.answered(Answer::Failed);
+        tempo.answered(Answer::Well);
+        tempo.answered(Answer::Well);
+        others.recover().await;
+        let again = tokio::time::timeout(Duration::from_millis(20), others.recover()).await;
+        assert!(again.is_err(), "told twice");
     }
 }

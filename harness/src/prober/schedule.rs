@@ -2,10 +2,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
-use super::{Intruder, Pace, Prober};
-use crate::{history::Question, system::Hop};
+use super::{Answer, Intruder, Pacer, Prober};
+use crate::{
+    history::{Outcome, Question, Unreachable},
+    system::Hop,
+};
 
 /// Asks all hops of a cluster until it is dropped.
 pub struct Schedule {
@@ -15,25 +21,39 @@ pub struct Schedule {
 impl Schedule {
     /// Begins to ask: every hop with fresh handshakes, and, in turn, every server whether it lets an
     /// intruder in.
-    pub fn start(prober: &Prober, hops: Vec<Hop>, pace: Pace, intruders: Vec<(Question, Intruder)>) -> Self {
+    pub fn start(
+        prober: &Prober,
+        hops: Vec<Hop>,
+        pacer: &Pacer,
+        intruders: Vec<(Question, Intruder)>,
+    ) -> Self {
         let mut tasks = JoinSet::new();
-        let tempo = pace.of_hops(hops.len());
+        let tempo = pacer.of_hops(hops.len());
+        let tick = tempo.idle;
         let servers: BTreeSet<String> = hops.iter().map(|hop| hop.server.clone()).collect();
         let count = u32::try_from(hops.len()).unwrap_or(u32::MAX).max(1);
         for (number, hop) in (0_u32..).zip(hops) {
             let prober = prober.clone();
             // Spread over the interval, so that they do not come in bursts.
-            let (mut tempo, offset) = (tempo, tempo.idle * number / count);
+            let (mut tempo, offset) = (tempo.clone(), tempo.idle * number / count);
             tasks.spawn(async move {
                 tokio::time::sleep(offset).await;
-                let mut next = Instant::now();
+                let (mut next, mut others) = (Instant::now(), tempo.others());
                 loop {
+                    others.seen();
+                    let asked = Instant::now();
                     let probe = prober.fresh(&hop).await;
-                    tempo.answered(probe.outcome.is_served());
+                    tempo.answered(answer(&probe.outcome));
                     next += tempo.gap();
                     // A late probe is not made up for by a burst.
                     next = next.max(Instant::now() + Duration::from_millis(1));
-                    tokio::time::sleep_until(next).await;
+                    tokio::select! {
+                        () = sleep_until(next) => {}
+                        () = others.recover(), if tempo.fails() => {
+                            next = next.min(asked + tempo.every);
+                            sleep_until(next).await;
+                        }
+                    }
                 }
             });
         }
@@ -41,7 +61,7 @@ impl Schedule {
         if !intruders.is_empty() && !servers.is_empty() {
             let prober = prober.clone();
             tasks.spawn(async move {
-                let mut tick = tokio::time::interval(tempo.idle.max(Duration::from_millis(25)));
+                let mut tick = tokio::time::interval(tick.max(Duration::from_millis(25)));
                 tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 loop {
                     for (question, intruder) in &intruders {
@@ -59,5 +79,13 @@ impl Schedule {
     /// Ends, and waits until nothing is asked any more.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
+    }
+}
+
+fn answer(outcome: &Outcome) -> Answer {
+    match outcome {
+        Outcome::Unreachable(Unreachable::ConnectionRefused) => Answer::Nobody,
+        outcome if outcome.is_served() => Answer::Well,
+        _ => Answer::Failed,
     }
 }
