@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
@@ -11,7 +12,11 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode, Uri, body::Bytes};
+use hyper::{
+    Method, Request, StatusCode, Uri,
+    body::Bytes,
+    client::conn::http1::{self, SendRequest},
+};
 use hyper_util::{
     client::legacy::{
         Client as Pool, Error as PoolError,
@@ -123,33 +128,54 @@ impl Client {
     }
 }
 
-/// Asks for JSON in plain HTTP, over a connection of its own.
-///
-/// # Errors
-/// If nobody answers in `limit`, or not in JSON.
-pub async fn get_plain<T: serde::de::DeserializeOwned>(
-    address: std::net::SocketAddr,
-    path: &str,
-    limit: Duration,
-) -> Result<T> {
-    let asked = async {
-        let stream = TcpStream::connect(address).await.context(|| format!("{address}"))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+/// Asks one address for JSON in plain HTTP, over a connection that is kept for the next question.
+pub struct Plain {
+    address: SocketAddr,
+    kept: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Plain {
+    /// Nothing is asked yet.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, kept: None }
+    }
+
+    /// Asks for JSON.
+    ///
+    /// # Errors
+    /// If nobody answers in `limit`, or not in JSON. The connection is not kept then.
+    pub async fn get<T: serde::de::DeserializeOwned>(&mut self, path: &str, limit: Duration) -> Result<T> {
+        let address = self.address;
+        let asked = async {
+            let mut sender = match self.kept.take().filter(SendRequest::is_ready) {
+                Some(sender) => sender,
+                None => self.connect().await?,
+            };
+            let request = Request::get(path)
+                .header("host", address.to_string())
+                .body(Full::<Bytes>::default())
+                .context(|| path.to_owned())?;
+            let response = sender.send_request(request).await.context(|| format!("{address}{path}"))?;
+            let body =
+                response.into_body().collect().await.context(|| format!("{address}{path}"))?.to_bytes();
+            self.kept = Some(sender);
+            serde_json::from_slice(&body)
+                .context(|| format!("{address}{path}: not the JSON that was expected"))
+        };
+        timeout(limit, asked)
             .await
-            .context(|| format!("{address}"))?;
-        let driver = tokio::spawn(connection);
-        let request = Request::get(path)
-            .header("host", address.to_string())
-            .body(Full::<Bytes>::default())
-            .context(|| path.to_owned())?;
-        let response = sender.send_request(request).await.context(|| format!("{address}{path}"))?;
-        let body = response.into_body().collect().await.context(|| format!("{address}{path}"))?.to_bytes();
-        driver.abort();
-        serde_json::from_slice(&body).context(|| format!("{address}{path}: not the JSON that was expected"))
-    };
-    timeout(limit, asked)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(format!("{address}{path}: no answer in {limit:?}"))))
+            .unwrap_or_else(|_| Err(Error::new(format!("{address}{path}: no answer in {limit:?}"))))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+        let address = self.address;
+        let stream = TcpStream::connect(address).await.context(|| format!("{address}"))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.context(|| format!("{address}"))?;
+        // It ends when the sender is dropped, or the other side goes.
+        drop(tokio::spawn(connection));
+        Ok(sender)
+    }
 }
 
 fn config(credential: &Credential) -> Result<ClientConfig> {

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     history::{Health, Leaf, ProcessChange, Recorder, Tail, What},
-    http::get_plain,
+    http::Plain,
     runtime::Cluster,
     service::Status,
     system::System,
@@ -48,6 +48,7 @@ impl Watch {
 
 async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
     let Ok(address) = cluster.health(&service) else { return };
+    let mut plain = Plain::new(address);
     let mut process = Process::of(&service, &recorder);
     let mut last: Option<Health> = None;
     let mut seen: HashMap<String, Leaf> = HashMap::new();
@@ -55,14 +56,15 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
     let mut asked = Instant::now();
     loop {
         sleep(WHILE_UNREADY).await;
-        // A system of many services that are down is not worth a thousand questions a second.
+        // A system of many services that are down is not worth a thousand questions a second, nor is one
+        // that comes up worth as many connections: half of what a start costs was theirs.
         let status = if process.runs() {
             let ready = last.as_ref().is_some_and(|health| health.ready);
             if ready && asked.elapsed() < EVERY {
                 continue;
             }
             asked = Instant::now();
-            get_plain::<Status>(address, "/status", LIMIT).await.ok()
+            plain.get::<Status>("/status", LIMIT).await.ok()
         } else {
             None
         };

@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     history::{Event, ProcessChange, Stuck, Tail, Way, What},
-    http::get_plain,
+    http::Plain,
     service::Status,
     supervise::Order,
 };
@@ -129,7 +129,7 @@ impl<'a> Readiness<'a> {
     async fn unready(&self, service: &str) -> Option<String> {
         let asked = async {
             let address = self.context.cluster.health(service)?;
-            get_plain::<Status>(address, "/status", ANSWER_LIMIT).await
+            Plain::new(address).get::<Status>("/status", ANSWER_LIMIT).await
         };
         match asked.await {
             Ok(status) if status.ready => None,
