@@ -21,7 +21,7 @@ use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 pub use bed::{Bed, Limits};
 pub use findings::{Findings, Flaky};
 pub use fleet::{Outcome, Trials, Watcher, fitting};
-pub use plan::{Choice, Kind, Plan, plans};
+pub use plan::{Choice, Kind, Plan, numbered, plans};
 pub use precedence::{
     Came, OneOf, Precedence, Precedences, Start, Unexplained, closure, explain, question, sorted,
 };

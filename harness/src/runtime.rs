@@ -233,21 +233,16 @@ impl Cluster {
         authority.write_issuer(&folder).context(|| format!("cannot install the issuer of {service}"))
     }
 
-    /// Removes what a service has stored, and the credentials that it got by itself. It must not run.
+    /// Removes what a service has stored. It must not run.
     ///
     /// # Errors
     /// If something cannot be removed.
     pub fn forget(&self, service: &str) -> Result<()> {
-        let folder = self.folder.service(service);
-        let mounts = self.service(service)?.mounts.iter();
-        let own = mounts.filter(|(_, mount)| mount.filled == Filled::ByItself);
-        let emptied = own.map(|(name, _)| mount_folder(&folder, name)).chain([folder.join(DATA)]);
-        for path in emptied {
-            std::fs::remove_dir_all(&path)
-                .and_then(|()| std::fs::create_dir(&path))
-                .context(|| format!("cannot empty {}", path.display()))?;
-        }
-        Ok(())
+        self.service(service)?;
+        let path = self.folder.service(service).join(DATA);
+        std::fs::remove_dir_all(&path)
+            .and_then(|()| std::fs::create_dir(&path))
+            .context(|| format!("cannot empty {}", path.display()))
     }
 
     /// Starts, stops, signals a service; returns when that is done, not when the service is ready.

@@ -113,7 +113,7 @@ pub fn starts_in_any_order(system: &System, strength: Strength) -> Vec<Trial> {
 }
 
 /// What orders of a system tell in a runtime, for a judge of one's own. The name of the test is
-/// `{system}/orders::{runtime}`.
+/// `{system}/orders::{runtime}`, or `{system}/orders-after-rotation::{runtime}`.
 pub fn orders(
     runtime: Runtime,
     system: System,
@@ -121,7 +121,8 @@ pub fn orders(
     limits: Limits,
     judge: impl FnOnce(&Outcome) -> Result<(), String> + Send + 'static,
 ) -> Trial {
-    let name = format!("{}/orders", system.name);
+    let rotated = if choice.rotated { "-after-rotation" } else { "" };
+    let name = format!("{}/orders{rotated}", system.name);
     Trial::on_runtime(runtime, name.clone(), async move || {
         let test = format!("{name}::{}", runtime.name());
         let rerun = quote::command(["cargo", "test", "--test", "run", "--", "--exact", &test]);

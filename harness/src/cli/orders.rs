@@ -45,6 +45,10 @@ pub struct Args {
     #[arg(long, value_name = "WAY,...", value_delimiter = ',', default_value = "at-once,held-back")]
     ways: Vec<Way>,
 
+    /// First replace every authority and certificate while everything runs
+    #[arg(long)]
+    rotated: bool,
+
     /// These come first, always, in this order
     #[arg(long, value_name = "SERVICE,...", value_delimiter = ',')]
     first: Vec<String>,
@@ -101,6 +105,11 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
+/// What was said of all trials together, in the folder of each of their clusters.
+pub(super) const ORDERS_TEXT: &str = "orders.txt";
+/// The same as JSON.
+pub(super) const ORDERS_JSON: &str = "orders.json";
+
 const AFTER_HELP: &str = "\
 Exit codes: 0 everything came up in every order, in time and without a crash, 1 not so, 2 unknown.";
 
@@ -156,6 +165,9 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         }
         return Ok(exit::AS_EXPECTED);
     }
+    if let Some(id) = args.replay {
+        crate::order::numbered(&plans, id.number)?;
+    }
     // Hours of trials must not end at a bad path.
     let junit = args.junit.as_deref().map(create).transpose()?;
     let interrupt = interrupt::listen()?;
@@ -191,6 +203,7 @@ fn report(args: &Args, trials: &Trials, outcome: &Outcome, junit: Option<File>) 
         system: &trials.system.name,
         runtime: args.runtime.name(),
         seed: trials.choice.seed,
+        rotated: trials.choice.rotated,
         rerun: &trials.rerun,
     };
     if let Some(mut file) = junit {
@@ -209,8 +222,8 @@ fn report(args: &Args, trials: &Trials, outcome: &Outcome, junit: Option<File>) 
             let path = folder.path().join(name);
             fs::write(&path, text).context(|| format!("cannot write {}", path.display()))
         };
-        keep("orders.json", orders.json() + "\n")?;
-        keep("orders.txt", orders.render(crate::report::Style::default()))?;
+        keep(ORDERS_JSON, orders.json() + "\n")?;
+        keep(ORDERS_TEXT, orders.render(crate::report::Style::default()))?;
     }
     if let Some(error) = &outcome.error {
         complain(error);
@@ -261,6 +274,7 @@ impl Args {
             first: self.first.clone(),
             together: self.together.iter().map(|group| group.split('+').map(Into::into).collect()).collect(),
             ways: kinds.collect(),
+            rotated: self.rotated,
             limit: self.limit,
         }
     }

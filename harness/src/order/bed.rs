@@ -96,6 +96,19 @@ impl Bed {
         &self.folder
     }
 
+    /// Starts everything, and replaces every authority and every certificate while it runs. What does
+    /// not come up in time is rotated all the same.
+    ///
+    /// # Errors
+    /// If a service cannot be started or stopped at all, or a credential not be put where it belongs.
+    pub async fn rotate(&mut self, limits: Limits) -> Result<()> {
+        self.clean().await?;
+        self.start(&self.names()).await?;
+        let _ = self.converge(Instant::now() + limits.within, limits.window).await;
+        self.pki = Pki::of(self.cluster.system())?;
+        provision(&self.cluster, &self.pki, Validity::lasting(LIFETIME))
+    }
+
     /// Tries a plan, from nothing: no service runs, and none has stored anything.
     ///
     /// # Errors
@@ -195,6 +208,7 @@ impl Bed {
             self.cluster.forget(&service.name)?;
             for (name, mount) in &service.mounts {
                 if mount.filled == Filled::ByItself {
+                    // The bundle alone: the credential that the service got goes with what was there.
                     let bundle = self.pki.authority(&mount.authority)?.bundle();
                     self.cluster.install_bundle(&service.name, name, &bundle)?;
                 }

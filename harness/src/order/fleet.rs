@@ -6,9 +6,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 
-use super::{Bed, Choice, Findings, Limits, Order, Plan, Tried, plans};
+use super::{Bed, Choice, Findings, Limits, Order, Plan, Tried, numbered, plans};
 use crate::{
     clock::Clock,
     error::{Error, Result},
@@ -99,17 +99,15 @@ impl Trials {
     pub async fn run(&self, mut interrupt: Interrupt) -> Result<Outcome> {
         let mut all = plans(&self.system, &self.choice)?;
         if let Some(only) = self.only {
-            let count = all.len();
-            all.retain(|plan| plan.number == only);
-            if all.is_empty() {
-                return Err(Error::usage(format!("there is no plan {only}; these are 1 to {count}"))
-                    .hint("the options must be those of the run that it comes from"));
-            }
+            all = vec![numbered(&all, only)?.clone()];
         }
         let beds = self.beds(all.len(), &mut interrupt).await?;
         let mut field = Field { trials: self, beds, count: all.len(), next: next_number(&all) };
         let went = tokio::select! {
-            went = field.investigate(all) => went,
+            went = async {
+                field.prepare().await?;
+                field.investigate(all).await
+            } => went,
             _ = interrupt.wait_for(|stop| *stop) => Err(Error::interrupted()),
         };
         let tried = field.tried();
@@ -154,7 +152,11 @@ impl Trials {
         RunInfo {
             id: folder.id().to_owned(),
             scenario: format!("orders/{}", self.system.name),
-            about: format!("The services of system `{}` start in many orders.", self.system.name),
+            about: format!(
+                "The services of system `{}` start in many orders{}.",
+                self.system.name,
+                if self.choice.rotated { ", after every authority and certificate was replaced" } else { "" }
+            ),
             runtime: self.runtime.name().to_owned(),
             seed: self.choice.seed,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -178,6 +180,13 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
+    /// Everything is rotated, if that is asked for.
+    async fn prepare(&mut self) -> Result<()> {
+        let Trials { choice, limits, .. } = self.trials;
+        let beds = self.beds.iter_mut().filter(|_| choice.rotated);
+        try_join_all(beds.map(|bed| bed.rotate(*limits))).await.map(drop)
+    }
+
     /// Gives whether the order that follows works; none if there is none, or one plan was asked for.
     async fn investigate(&mut self, all: Vec<Plan>) -> Result<Option<bool>> {
         let first = all.clone();

@@ -29,6 +29,10 @@ pub struct Choice {
     pub together: Vec<Vec<String>>,
     /// Which ways besides one after another.
     pub ways: BTreeSet<Kind>,
+    /// Whether all of it comes after a full rotation: every authority and certificate is replaced while
+    /// everything runs, and what starts then are refreshed deployments, as in the last 41 minutes of the
+    /// incident.
+    pub rotated: bool,
     /// More plans than this are a mistake.
     pub limit: usize,
 }
@@ -67,6 +71,7 @@ impl Default for Choice {
             first: Vec::new(),
             together: Vec::new(),
             ways: BTreeSet::from([Kind::AtOnce, Kind::HeldBack]),
+            rotated: false,
             limit: 1000,
         }
     }
@@ -135,6 +140,17 @@ pub fn plans(system: &System, choice: &Choice) -> Result<Vec<Plan>> {
         .hint("take a smaller strength, or set --limit"));
     }
     Ok((1..).zip(all).map(|(number, (steps, way))| Plan { number, steps, way }).collect())
+}
+
+/// The plan of this number.
+///
+/// # Errors
+/// If there is none.
+pub fn numbered(plans: &[Plan], number: u32) -> Result<&Plan> {
+    plans.iter().find(|plan| plan.number == number).ok_or_else(|| {
+        Error::usage(format!("there is no plan {number}; these are 1 to {}", plans.len()))
+            .hint("the options must be those of the run that it comes from")
+    })
 }
 
 /// The ways besides one after another.
