@@ -15,7 +15,7 @@ use notafter::{
     system::{Reload, Start},
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
     sync::oneshot,
     task::JoinSet,
@@ -36,6 +36,10 @@ const BY_ITSELF: &str = "workload";
 const HEARTBEAT: Duration = Duration::from_millis(200);
 /// How old the last answer of a need may be before it is asked whether it lives.
 const FRESH: Duration = Duration::from_millis(250);
+
+/// How many retry at the same moment where that is a defect, and how long each of them stays.
+const HERD: usize = 200;
+const STAY: Duration = Duration::from_millis(500);
 
 /// Body of a program: serves until SIGTERM, or until whoever holds the other end of stdin is gone.
 /// Gives the exit code.
@@ -89,6 +93,10 @@ pub async fn serve<R: Role>(config: Config, told: impl Future<Output = ()>) -> R
     let ended = tokio::select! {
         ended = living => ended,
         () = told => Ok(()),
+        () = service.drowned.notified() => Err(End::Machine(format!(
+            "more than {} connections are open",
+            service.settings.most_connections
+        ))),
     };
     role.close();
     ended
@@ -188,6 +196,9 @@ async fn keep_contact<R: Role>(service: Arc<Service>, role: Arc<R>, enrolled: bo
         let mut backoff = Backoff::new();
         while let Err(error) = enrol_once(&service).await {
             service.log.say(&error.to_string());
+            if service.settings.thundering_retry {
+                thunder(&service.config).await;
+            }
             backoff.wait().await;
         }
     }
@@ -195,6 +206,24 @@ async fn keep_contact<R: Role>(service: Arc<Service>, role: Arc<R>, enrolled: bo
         return renewing.await;
     }
     tokio::join!(register(&service), renewing);
+}
+
+/// Waits until the manager listens; then all of the herd call it at the same moment, and stay.
+async fn thunder(config: &Config) {
+    let Some(address) = config.known.get(MANAGER) else { return };
+    while TcpStream::connect(address).await.is_err() {
+        tokio::time::sleep(LOOK).await;
+    }
+    let mut herd = JoinSet::new();
+    for _ in 0..HERD {
+        let address = address.clone();
+        herd.spawn(async move {
+            let connected = TcpStream::connect(address).await;
+            tokio::time::sleep(STAY).await;
+            drop(connected);
+        });
+    }
+    drop(herd.join_all().await);
 }
 
 async fn register(service: &Service) {

@@ -49,6 +49,9 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, mount: Arc<Moun
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, service.clone(), mount.clone(), router.clone()));
+                    if (1..connections.len()).contains(&service.settings.most_connections) {
+                        service.drowned.notify_one();
+                    }
                 }
                 Err(error) => out_of(&service, &error).await,
             },

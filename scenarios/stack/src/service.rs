@@ -17,6 +17,7 @@ use notafter::{
     service::{Config, Status},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::Notify;
 
 use crate::{
     client::{Client, HopError},
@@ -75,6 +76,8 @@ pub struct Service {
     pub mounts: Arc<Mounts>,
     /// How it calls others.
     pub client: Client,
+    /// Told when more connections are open than the server bears.
+    pub drowned: Notify,
     clients: Mutex<BTreeMap<String, Leaf>>,
     trouble: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -125,6 +128,7 @@ impl Service {
             mounts,
             settings,
             config,
+            drowned: Notify::new(),
             clients: Mutex::default(),
             trouble: Mutex::default(),
         }

@@ -35,6 +35,11 @@ pub struct Common {
     pub registers_once: bool,
     /// Defect: it registers only after this other service has.
     pub registers_after: String,
+    /// Defect: if the manager is away when it is called, all who were turned away come back at the same
+    /// moment: 200 connections, as soon as it listens.
+    pub thundering_retry: bool,
+    /// Defect: more open connections than this end the server; 0 for any number.
+    pub most_connections: usize,
 }
 
 /// What becomes of a connection when a certificate of it expires.
@@ -63,6 +68,8 @@ impl Default for Common {
             reads_credential_once: false,
             registers_once: false,
             registers_after: String::new(),
+            thundering_retry: false,
+            most_connections: 0,
         }
     }
 }

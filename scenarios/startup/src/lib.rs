@@ -72,6 +72,15 @@ pub fn variants() -> Vec<Variant> {
             tells: Tells::Edge("manager", "search"),
         },
         Variant {
+            name: "thundering-retry",
+            system: || {
+                let mut system = with("thundering-retry", "search", "thundering_retry", true);
+                set(&mut system, "manager", "most_connections", 100);
+                system
+            },
+            tells: Tells::Edge("manager", "search"),
+        },
+        Variant {
             name: "deadlock",
             system: || {
                 let mut system = with("deadlock", "search", "registers_after", "spotlight");
