@@ -55,6 +55,10 @@ fn main() -> ExitCode {
     };
     trials.extend([
         always(
+            "trials_of_orders_that_end_early_tell_what_they_know_and_leave_nothing",
+            trials_of_orders_that_end_early_tell_what_they_know_and_leave_nothing,
+        ),
+        always(
             "a_second_ctrl_c_leaves_at_once_and_the_guardians_do_the_rest",
             a_second_ctrl_c_leaves_at_once_and_the_guardians_do_the_rest,
         ),
@@ -101,6 +105,31 @@ fn kill_9_of_the_guardians_first_changes_nothing(runtime: Runtime) {
         });
         run.signal(Signal::KILL);
         run.has_died(phase);
+    }
+}
+
+/// Trials of orders have several clusters at the same time.
+fn trials_of_orders_that_end_early_tell_what_they_know_and_leave_nothing() {
+    for signal in [Signal::INT, Signal::KILL] {
+        let user = User::new();
+        let shown = user.state().join("shown.txt");
+        let mut command = user.command(&["orders", "stack", "--strength", "4", "--side-by-side", "2"]);
+        let mut run = Run::watch(command.stdout(fs::File::create(&shown).expect("a file")), &user);
+        wait(PATIENCE, "two starts", || (run.history().matches("\"order-ended\"").count() > 1).then_some(()));
+        run.signal(signal);
+        let folders = common::runs(&user.state().join("runs"));
+        assert_eq!(folders.len(), 2);
+        for folder in &folders {
+            nothing_is_left_of(folder);
+        }
+        let code = wait(PATIENCE, "the harness' end", || run.child.try_wait().expect("a child")).code();
+        if signal == Signal::INT {
+            assert_eq!(code, Some(2));
+            let said = fs::read_to_string(shown).expect("a file");
+            assert!(said.starts_with("UNKNOWN: stack on processes, "), "{said}");
+            assert!(said.contains("interrupted; so far: all of "), "{said}");
+            assert_eq!(run.report(), said);
+        }
     }
 }
 
@@ -264,7 +293,7 @@ impl Run {
     }
 
     fn id(&self) -> &str {
-        self.folder.file_name().and_then(|name| name.to_str()).expect("UTF-8")
+        id(&self.folder)
     }
 
     fn pid(&self) -> i32 {
@@ -276,11 +305,11 @@ impl Run {
     }
 
     fn services(&self) -> Vec<i32> {
-        processes("NOTAFTER_RUN", self.id())
+        processes("NOTAFTER_RUN", id(&self.folder))
     }
 
     fn guardians(&self) -> Vec<i32> {
-        processes("NOTAFTER_GUARDIAN", self.id())
+        processes("NOTAFTER_GUARDIAN", id(&self.folder))
     }
 
     fn has_ended_in_order(mut self, phase: Phase) {
@@ -308,22 +337,8 @@ impl Run {
         assert!(report.contains("this run did not end in order"), "killed in {phase}: {report}");
     }
 
-    /// Every process, container and network, every key, every spool and database of the run.
     fn is_gone(&self) {
-        wait_or(GONE, "the end of every process", || {
-            let left = [self.services(), self.guardians()].concat();
-            let said = left.iter().map(|pid| describe(*pid)).collect::<Vec<_>>().join("; ");
-            if left.is_empty() { Ok(()) } else { Err(said) }
-        });
-        wait_or(GONE, "an empty Docker", || {
-            let left = docker::left_of(self.id());
-            if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
-        });
-        for name in ["services", "undo"] {
-            assert!(!self.folder.join(name).exists(), "{name} is left");
-        }
-        let keys = keys(&self.folder);
-        assert!(keys.is_empty(), "private keys are left: {keys:?}");
+        nothing_is_left_of(&self.folder);
     }
 
     /// What can be read of it by its folder alone.
@@ -340,6 +355,30 @@ impl Drop for Run {
         self.signal(Signal::KILL);
         let _ = self.child.wait();
     }
+}
+
+/// The run of a folder.
+fn id(folder: &Path) -> &str {
+    folder.file_name().and_then(|name| name.to_str()).expect("UTF-8")
+}
+
+/// Every process, container and network, every key, every spool and database of the run.
+fn nothing_is_left_of(folder: &Path) {
+    let run = id(folder);
+    wait_or(GONE, "the end of every process", || {
+        let left = [processes("NOTAFTER_RUN", run), processes("NOTAFTER_GUARDIAN", run)].concat();
+        let said = left.iter().map(|pid| describe(*pid)).collect::<Vec<_>>().join("; ");
+        if left.is_empty() { Ok(()) } else { Err(said) }
+    });
+    wait_or(GONE, "an empty Docker", || {
+        let left = docker::left_of(run);
+        if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
+    });
+    for name in ["services", "undo"] {
+        assert!(!folder.join(name).exists(), "{name} is left");
+    }
+    let keys = keys(folder);
+    assert!(keys.is_empty(), "private keys are left: {keys:?}");
 }
 
 fn send(pid: i32, signal: Signal) {

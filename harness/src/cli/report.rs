@@ -1,9 +1,13 @@
 //! `notafter report`: a run of the past, from its history alone.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     exit,
+    orders::{ORDERS_JSON, ORDERS_TEXT},
     output::{print, say, style},
 };
 use crate::{
@@ -30,6 +34,10 @@ pub struct Args {
 /// If there is no such run, or its history cannot be read.
 pub fn run(args: &Args) -> Result<u8> {
     let folder = find(&args.run)?;
+    if let Some(text) = of_orders(&folder, args.json)? {
+        print(&text)?;
+        return Ok(exit::AS_EXPECTED);
+    }
     let path = folder.history();
     let history = History::read(&path).context(|| "cannot read the evidence".into())?;
     if history.ended(Phase::TearDown).is_none() {
@@ -42,6 +50,16 @@ pub fn run(args: &Args) -> Result<u8> {
     let text = if args.json { report::json(&history) + "\n" } else { report::render(&history, style()) };
     print(&text)?;
     Ok(exit::AS_EXPECTED)
+}
+
+/// Trials of orders were judged together, over all their clusters; each folder keeps what was said.
+fn of_orders(folder: &RunFolder, json: bool) -> Result<Option<String>> {
+    let path = folder.path().join(if json { ORDERS_JSON } else { ORDERS_TEXT });
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::new(format!("cannot read {}", path.display())).because(error)),
+    }
 }
 
 fn find(name: &str) -> Result<RunFolder> {
