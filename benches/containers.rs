@@ -1,9 +1,11 @@
 //! How long a system of nine services takes to be up in containers, and the floor: as many containers
 //! of the same image, created and started in parallel through the Docker API, until each has said its
-//! first line. `cargo bench --bench containers [ROUNDS]`
+//! first line. How long one order of start of the reference system takes against the same floor. And how
+//! long the image of the running executable takes, the first time and from then on.
+//! `cargo bench --bench containers [ROUNDS]`
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -16,6 +18,7 @@ use notafter::{
     guardian::Guard,
     history::Recorder,
     multicall::{self, Program},
+    order::{Choice, Trials},
     run::RunFolder,
     runtime::{Cluster, Order, Runtime},
     service::Config,
@@ -26,19 +29,26 @@ use testcontainers::bollard::{
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
         CreateContainerOptions, ListImagesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        RemoveImageOptions,
     },
 };
 use tokio::net::{TcpListener, TcpStream};
 
 const SERVICES: usize = 9;
 const ROUNDS: usize = 7;
+/// What the image of the running executable may take.
+const IMAGE_LIMIT: Duration = Duration::from_millis(500);
+/// What an order of start may take, of the floor.
+const ORDER_LIMIT: f64 = 1.5;
 /// The environment variable that makes this executable say one line and wait.
 const FLOOR: &str = "NOTAFTER_BENCH_FLOOR";
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    multicall::dispatch(&[Program { name: "idle", main: idle }]);
+    let mut programs = stack::programs();
+    programs.push(Program { name: "idle", main: idle });
+    multicall::dispatch(&programs);
     if std::env::var_os(FLOOR).is_some() {
         let _ = writeln!(io::stdout(), "up");
         loop {
@@ -60,14 +70,29 @@ fn main() -> ExitCode {
 async fn measure(system: &System, rounds: usize) -> Result<(), Failure> {
     Runtime::Containers.available().await?;
     let runs = tempfile::tempdir()?;
-    // The image is there from then on.
-    up(system, runs.path(), 0).await?;
+    // The image is there from then on, unless an earlier run has left it.
+    created(runs.path()).await?;
+    let mut images = Vec::new();
+    let docker = Docker::connect_with_defaults()?;
+    for _ in 0..rounds {
+        docker.remove_image(&image().await?, None::<RemoveImageOptions>, None).await?;
+        images.push(created(runs.path()).await?);
+    }
+    let made = median(images);
+    let found = created(runs.path()).await?;
+    writeln!(
+        io::stdout(),
+        "the image made and a network: {:.0} ms, {:.2} of the {IMAGE_LIMIT:?} allowed; where it is there: {:.0} ms",
+        made.as_secs_f64() * 1e3,
+        made.as_secs_f64() / IMAGE_LIMIT.as_secs_f64(),
+        found.as_secs_f64() * 1e3,
+    )?;
     let image = image().await?;
     let mut floors = Vec::new();
     let mut ours = Vec::new();
-    for round in 1..=rounds {
+    for _ in 0..rounds {
         floors.push(floor(system.services.len(), &image).await?);
-        ours.push(up(system, runs.path(), u64::try_from(round)?).await?);
+        ours.push(up(system, runs.path()).await?);
     }
     let (floor, ours) = (median(floors), median(ours));
     writeln!(
@@ -78,12 +103,24 @@ async fn measure(system: &System, rounds: usize) -> Result<(), Failure> {
         floor.as_secs_f64() * 1e3,
         ours.as_secs_f64() / floor.as_secs_f64(),
     )?;
+    let order = order(runs.path()).await?;
+    writeln!(
+        io::stdout(),
+        "one order of nine services: {:.0} ms, {:.2} of the floor, {ORDER_LIMIT} allowed",
+        order.as_secs_f64() * 1e3,
+        order.as_secs_f64() / floor.as_secs_f64(),
+    )?;
     Ok(())
 }
 
+/// A cluster without a service: its network, and the image if it is not there.
+async fn created(runs: &Path) -> Result<Duration, Failure> {
+    up(&system(0), runs).await
+}
+
 /// From nothing until every service listens.
-async fn up(system: &System, runs: &Path, seed: u64) -> Result<Duration, Failure> {
-    let folder = RunFolder::create(runs, "bench", seed)?;
+async fn up(system: &System, runs: &Path) -> Result<Duration, Failure> {
+    let folder = RunFolder::create(runs, "bench", 0)?;
     let recorder = Recorder::create(&folder.history(), Clock::start())?;
     let guard = Guard::post(&folder)?;
     let begin = Instant::now();
@@ -96,6 +133,20 @@ async fn up(system: &System, runs: &Path, seed: u64) -> Result<Duration, Failure
     cluster.tear_down().await?;
     guard.release().await;
     Ok(took)
+}
+
+/// What an order costs, one after another: from clean to clean, the stability window included.
+async fn order(runs: &Path) -> Result<Duration, Failure> {
+    let choice = Choice { ways: BTreeSet::new(), ..Choice::default() };
+    let trials =
+        Trials { runtime: Runtime::Containers, choice, side_by_side: 1, ..Trials::of(stack::system(), runs) };
+    let (_never, interrupt) = tokio::sync::watch::channel(false);
+    let outcome = trials.run(interrupt).await?;
+    let (Some(first), Some(last)) = (outcome.tried.first(), outcome.tried.last()) else {
+        return Err("no order was tried".into());
+    };
+    let took = Duration::from_micros(last.ended - first.began);
+    Ok(took / u32::try_from(outcome.tried.len())?)
 }
 
 async fn start(cluster: &Cluster, service: &str) -> Result<(), Failure> {
