@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, Semaphore},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at},
 };
 
 pub use ledger::{Endpoint, Ledger};
@@ -30,6 +30,10 @@ use crate::{
 /// Tries of one operation that may wait for an answer at once. Beyond that none is begun, so that a
 /// slow machine is not buried; the gap shows in the resolution.
 const IN_FLIGHT: usize = 8;
+/// While one fails, a try waits for the answers of those before it, of all but so many, and for this long
+/// at most: when a system comes back its first answers are slow, and a burst of tries makes them slower.
+const FEW: usize = 2;
+const PATIENCE: Duration = Duration::from_millis(50);
 /// How often the ledger's newest record is looked up.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -129,7 +133,7 @@ impl Tries {
         let room = Arc::new(Semaphore::new(IN_FLIGHT));
         let (every, mut others) = (self.tempo.every, self.tempo.others());
         let tempo = Arc::new(Mutex::new(self.tempo));
-        let failed = Arc::new(Notify::new());
+        let (failed, answered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut tries = JoinSet::new();
         let mut next = Instant::now() + offset;
         let mut last = next;
@@ -143,6 +147,11 @@ impl Tries {
                     () = others.recover(), if fails => next = next.min(last + every),
                 }
             }
+            let patience = Instant::now() + PATIENCE;
+            while room.available_permits() + FEW <= IN_FLIGHT
+                && lock(&tempo).fails()
+                && timeout_at(patience, answered.notified()).await.is_ok()
+            {}
             others.seen();
             last = Instant::now();
             next += lock(&tempo).gap();
@@ -152,7 +161,7 @@ impl Tries {
             let Ok(place) = room.clone().try_acquire_owned() else { continue };
             let Some(request) = self.operation.request(number, &self.recent) else { continue };
             let (client, recorder) = (self.client.clone(), self.recorder.clone());
-            let (tempo, failed) = (tempo.clone(), failed.clone());
+            let (tempo, failed, answered) = (tempo.clone(), failed.clone(), answered.clone());
             let (name, user_facing) = (self.operation.name.clone(), self.operation.user_facing);
             let at = recorder.clock().now();
             tries.spawn(async move {
@@ -170,6 +179,7 @@ impl Tries {
                 recorder
                     .record_at(at, What::Operation(history::Operation { name, user_facing, took, error }));
                 drop(place);
+                answered.notify_one();
             });
         }
     }
