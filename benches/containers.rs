@@ -28,8 +28,8 @@ use testcontainers::bollard::{
     Docker,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
-        CreateContainerOptions, ListImagesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-        RemoveImageOptions,
+        CreateContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveImageOptions,
     },
 };
 use tokio::net::{TcpListener, TcpStream};
@@ -38,8 +38,6 @@ const SERVICES: usize = 9;
 const ROUNDS: usize = 7;
 /// What the image of the running executable may take.
 const IMAGE_LIMIT: Duration = Duration::from_millis(500);
-/// What an order of start may take, of the floor.
-const ORDER_LIMIT: f64 = 1.5;
 /// The environment variable that makes this executable say one line and wait.
 const FLOOR: &str = "NOTAFTER_BENCH_FLOOR";
 
@@ -70,47 +68,32 @@ fn main() -> ExitCode {
 async fn measure(system: &System, rounds: usize) -> Result<(), Failure> {
     Runtime::Containers.available().await?;
     let runs = tempfile::tempdir()?;
-    // The image is there from then on, unless an earlier run has left it.
-    created(runs.path()).await?;
-    let mut images = Vec::new();
     let docker = Docker::connect_with_defaults()?;
+    let mut images = Vec::new();
     for _ in 0..rounds {
-        docker.remove_image(&image().await?, None::<RemoveImageOptions>, None).await?;
+        // There are no two images of the same executable, and no other one is touched.
+        docker.remove_image(&image(&docker, runs.path()).await?, None::<RemoveImageOptions>, None).await?;
         images.push(created(runs.path()).await?);
     }
-    let made = median(images);
-    let found = created(runs.path()).await?;
-    writeln!(
-        io::stdout(),
-        "the image made and a network: {:.0} ms, {:.2} of the {IMAGE_LIMIT:?} allowed; where it is there: {:.0} ms",
-        made.as_secs_f64() * 1e3,
-        made.as_secs_f64() / IMAGE_LIMIT.as_secs_f64(),
-        found.as_secs_f64() * 1e3,
-    )?;
-    let image = image().await?;
+    print("the image made, and a network", median(images), IMAGE_LIMIT, "allowed")?;
+    print("the image found, and a network", created(runs.path()).await?, IMAGE_LIMIT, "allowed")?;
+    let image = image(&docker, runs.path()).await?;
     let mut floors = Vec::new();
     let mut ours = Vec::new();
     for _ in 0..rounds {
         floors.push(floor(system.services.len(), &image).await?);
         ours.push(up(system, runs.path()).await?);
     }
-    let (floor, ours) = (median(floors), median(ours));
-    writeln!(
-        io::stdout(),
-        "{} services up: {:.0} ms, floor {:.0} ms, ratio {:.2} (median of {rounds})",
-        system.services.len(),
-        ours.as_secs_f64() * 1e3,
-        floor.as_secs_f64() * 1e3,
-        ours.as_secs_f64() / floor.as_secs_f64(),
-    )?;
-    let order = order(runs.path()).await?;
-    writeln!(
-        io::stdout(),
-        "one order of nine services: {:.0} ms, {:.2} of the floor, {ORDER_LIMIT} allowed",
-        order.as_secs_f64() * 1e3,
-        order.as_secs_f64() / floor.as_secs_f64(),
-    )?;
-    Ok(())
+    let floor = median(floors);
+    print("nine services up, 1.3 allowed", median(ours), floor, "of the floor")?;
+    print("one order of nine services, 1.5 allowed", order(runs.path()).await?, floor, "of the floor")
+}
+
+/// One line: how long it took, and its ratio to something.
+fn print(what: &str, took: Duration, to: Duration, of: &str) -> Result<(), Failure> {
+    let ratio = took.as_secs_f64() / to.as_secs_f64();
+    let [took, to] = [took, to].map(|time| time.as_secs_f64() * 1e3);
+    Ok(writeln!(io::stdout(), "{what:<40} {took:>6.0} ms, {ratio:.2} {of} ({to:.0} ms)")?)
 }
 
 /// A cluster without a service: its network, and the image if it is not there.
@@ -189,13 +172,18 @@ async fn first_line(docker: &Docker, image: &str) -> Result<String, Failure> {
     Ok(id)
 }
 
-/// The image that the runtime made of this executable: the latest of ours.
-async fn image() -> Result<String, Failure> {
-    let ours = HashMap::from([("label", vec!["notafter.image"])]);
-    let images = ListImagesOptionsBuilder::new().filters(&ours).build();
-    let images = Docker::connect_with_defaults()?.list_images(Some(images)).await?;
-    let latest = images.into_iter().max_by_key(|image| image.created).ok_or("no image of ours")?;
-    Ok(latest.id)
+/// The image that the runtime made of this executable: that of a container in which it runs.
+async fn image(docker: &Docker, runs: &Path) -> Result<String, Failure> {
+    let folder = RunFolder::create(runs, "bench", 0)?;
+    let recorder = Recorder::create(&folder.history(), Clock::start())?;
+    let guard = Guard::post(&folder)?;
+    let cluster = Runtime::Containers.create(&system(1), &folder, &recorder).await?;
+    let ours = HashMap::from([("label", vec![format!("notafter.run={}", folder.id())])]);
+    let containers = ListContainersOptionsBuilder::new().filters(&ours).build();
+    let containers = docker.list_containers(Some(containers)).await?;
+    cluster.tear_down().await?;
+    guard.release().await;
+    Ok(containers.into_iter().find_map(|one| one.image_id).ok_or("no container of ours")?)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

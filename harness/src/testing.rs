@@ -94,12 +94,13 @@ pub async fn must_hold(scenario: &Scenario, runtime: Runtime) -> Result<(), Stri
 /// That a system starts in any order: one test a runtime, called `{system}/orders::{runtime}`.
 ///
 /// ```no_run
-/// # fn system() -> notafter::system::System { unimplemented!() }
-/// # fn suite() -> notafter::suite::Suite { unimplemented!() }
-/// use notafter::{order::Strength, testing};
+/// use notafter::{order::Strength, suite::Suite, system::System, testing};
 ///
 /// fn main() -> std::process::ExitCode {
-///     testing::main_with(suite(), testing::starts_in_any_order(&system(), Strength::Three))
+///     // What `notafter show SYSTEM --as toml` prints, edited; its programs are those of your suite.
+///     let text = std::fs::read_to_string("tests/system.toml").expect("a file");
+///     let system = System::from_toml(&text, "tests/system.toml").expect("a system");
+///     testing::main_with(Suite::default(), testing::starts_in_any_order(&system, Strength::Three))
 /// }
 /// ```
 pub fn starts_in_any_order(system: &System, strength: Strength) -> Vec<Trial> {

@@ -30,9 +30,10 @@ use crate::{
 /// Tries of one operation that may wait for an answer at once. Beyond that none is begun, so that a
 /// slow machine is not buried; the gap shows in the resolution.
 const IN_FLIGHT: usize = 8;
-/// While one fails, a try waits for the answers of those before it, of all but so many, and for this long
-/// at most: when a system comes back its first answers are slow, and a burst of tries makes them slower.
-const FEW: usize = 2;
+/// The same while the operation fails, for [`PATIENCE`] at most: when a system comes back its first answers
+/// are slow, and a burst of tries makes them slower.
+const IN_FLIGHT_WHILE_IT_FAILS: usize = 2;
+/// How long a try waits for the answers of those before it.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// How often the ledger's newest record is looked up.
 const LOOK: Duration = Duration::from_millis(25);
@@ -147,11 +148,12 @@ impl Tries {
                     () = others.recover(), if fails => next = next.min(last + every),
                 }
             }
+            let crowded = || {
+                let unanswered = IN_FLIGHT - room.available_permits();
+                unanswered >= IN_FLIGHT_WHILE_IT_FAILS && lock(&tempo).fails()
+            };
             let patience = Instant::now() + PATIENCE;
-            while room.available_permits() + FEW <= IN_FLIGHT
-                && lock(&tempo).fails()
-                && timeout_at(patience, answered.notified()).await.is_ok()
-            {}
+            while crowded() && timeout_at(patience, answered.notified()).await.is_ok() {}
             others.seen();
             last = Instant::now();
             next += lock(&tempo).gap();

@@ -1,4 +1,4 @@
-//! `notafter report`: a run of the past, from its history alone.
+//! `notafter report`: a run of the past from its history alone, and trials of orders as they were told.
 
 use std::{
     fs, io,

@@ -40,28 +40,21 @@ impl Default for Pace {
 /// The pace of one run, in which all hops and operations know of each other.
 ///
 /// What fails is asked in turns, one of them every millisecond by default. As soon as one of them is well
-/// again, all others are asked at once, each within the full cadence: so the recovery of the whole, which
-/// lies between the last failure of any and the first success of the last, is as well resolved as if
-/// all were asked all the time.
+/// again, all others are asked at once, each within the full cadence. So if they recover together, the
+/// recovery of the whole, which lies between the last failure of any and the first success of the last,
+/// is resolved as if all had been asked all the time.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     pace: Pace,
-    company: watch::Sender<Company>,
-}
-
-/// How it stands with all hops and operations of a run.
-#[derive(Debug, Default)]
-struct Company {
-    /// How many fail in a way that costs somebody work.
-    failing: u32,
-    /// How often one of them got well.
-    recoveries: u64,
+    /// How many fail in a way that costs somebody work. Whoever waits for a change is told of recoveries
+    /// only.
+    failing: watch::Sender<u32>,
 }
 
 impl Pacer {
     /// Nothing was asked yet.
     pub fn new(pace: Pace) -> Self {
-        Self { pace, company: watch::Sender::default() }
+        Self { pace, failing: watch::Sender::default() }
     }
 
     /// The tempo of each of so many hops.
@@ -78,7 +71,7 @@ impl Pacer {
         let share = Duration::from_secs(1) * u32::try_from(among).unwrap_or(u32::MAX) / budget.max(1);
         let (every, idle) = (self.pace.every.0, self.pace.every.0.max(share));
         let turn = Duration::from_secs(1) / self.pace.failures.max(1);
-        Tempo { every, idle, turn, well: idle, last: Answer::Well, company: self.company.clone() }
+        Tempo { every, idle, turn, well: idle, last: Answer::Well, failing: self.failing.clone() }
     }
 }
 
@@ -89,7 +82,7 @@ impl Pacer {
 /// before it.
 #[derive(Clone, Debug)]
 pub struct Tempo {
-    /// Never more often.
+    /// The full cadence.
     pub every: Duration,
     /// While it is well.
     pub idle: Duration,
@@ -98,7 +91,7 @@ pub struct Tempo {
     /// After a good answer.
     well: Duration,
     last: Answer,
-    company: watch::Sender<Company>,
+    failing: watch::Sender<u32>,
 }
 
 /// How it went, and what asking again will cost.
@@ -118,12 +111,10 @@ impl Tempo {
     pub fn answered(&mut self, answer: Answer) {
         let before = std::mem::replace(&mut self.last, answer);
         self.well = if answer == Answer::Well { (self.well * 2).min(self.idle) } else { self.every };
-        self.company.send_if_modified(|company| {
-            company.failing += u32::from(answer == Answer::Failed);
-            company.failing -= u32::from(before == Answer::Failed);
-            let recovered = before != Answer::Well && answer == Answer::Well;
-            company.recoveries += u64::from(recovered);
-            recovered
+        self.failing.send_if_modified(|failing| {
+            *failing += u32::from(answer == Answer::Failed);
+            *failing -= u32::from(before == Answer::Failed);
+            before != Answer::Well && answer == Answer::Well
         });
     }
 
@@ -136,19 +127,19 @@ impl Tempo {
     pub fn gap(&self) -> Duration {
         match self.last {
             Answer::Well => self.well,
-            Answer::Failed => self.every.max(self.turn * self.company.borrow().failing),
+            Answer::Failed => self.every.max(self.turn * *self.failing.borrow()),
             Answer::Nobody => self.every / 2,
         }
     }
 
     /// Tells of the recoveries of all others.
     pub fn others(&self) -> Others {
-        Others(self.company.subscribe())
+        Others(self.failing.subscribe())
     }
 }
 
 /// Tells of recoveries.
-pub struct Others(watch::Receiver<Company>);
+pub struct Others(watch::Receiver<u32>);
 
 impl Others {
     /// Whatever recovered until now is known.

@@ -49,7 +49,8 @@ pub async fn serve(listener: TcpListener, service: Arc<Service>, mount: Arc<Moun
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, service.clone(), mount.clone(), router.clone()));
-                    if (1..connections.len()).contains(&service.settings.most_connections) {
+                    let most = service.settings.most_connections;
+                    if most > 0 && connections.len() > most {
                         service.drowned.notify_one();
                     }
                 }
