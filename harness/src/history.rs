@@ -2,6 +2,7 @@
 
 mod event;
 mod parse;
+mod probe;
 mod recorder;
 #[cfg(test)]
 pub(crate) mod script;
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use event::*;
+pub use probe::{Leaf, Outcome, Probe, Question, Refusal, Side, Unreachable};
 pub use recorder::Recorder;
 pub use tail::Tail;
 

@@ -10,6 +10,7 @@ mod arrays;
 mod bed;
 mod findings;
 mod fleet;
+mod graph;
 mod plan;
 mod precedence;
 mod tried;
@@ -21,10 +22,9 @@ use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 pub use bed::{Bed, Limits};
 pub use findings::{Findings, Flaky};
 pub use fleet::{Outcome, Trials, Watcher, fitting};
+pub use graph::{closure, sorted};
 pub use plan::{Choice, Kind, Plan, numbered, plans};
-pub use precedence::{
-    Came, OneOf, Precedence, Precedences, Start, Unexplained, closure, explain, question, sorted,
-};
+pub use precedence::{Came, OneOf, Precedence, Precedences, Start, Unexplained, explain, question};
 pub use tried::{Course, Tried};
 
 use crate::error::{Error, Result};

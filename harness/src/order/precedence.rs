@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Order;
+use super::{Order, closure};
 
 /// One start of one service in one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,39 +277,6 @@ fn moved(order: &[usize], one: usize, other: usize, behind: usize) -> Option<Ord
     Some(order)
 }
 
-/// An order that keeps to all precedences and otherwise to `given`.
-///
-/// # Errors
-/// The services of a cycle, if there is one: no order keeps to them.
-pub fn sorted(given: &[usize], precedences: &[(usize, usize)]) -> Result<Order, Vec<usize>> {
-    let mut left: Vec<usize> = given.to_vec();
-    let mut order = Order::new();
-    while !left.is_empty() {
-        let waits = |one: &usize| precedences.iter().any(|(first, then)| then == one && left.contains(first));
-        let Some(next) = left.iter().position(|one| !waits(one)) else { return Err(left) };
-        order.push(left.remove(next));
-    }
-    Ok(order)
-}
-
-/// For each service everything that has to be up before it, directly or not.
-pub fn closure(n: usize, precedences: impl Iterator<Item = (usize, usize)>) -> Vec<BTreeSet<usize>> {
-    let mut before = vec![BTreeSet::new(); n];
-    for (first, then) in precedences {
-        before[then].insert(first);
-    }
-    loop {
-        let grown: Vec<BTreeSet<usize>> = before
-            .iter()
-            .map(|own| own.iter().flat_map(|one| &before[*one]).chain(own).copied().collect())
-            .collect();
-        if grown == before {
-            return before;
-        }
-        before = grown;
-    }
-}
-
 fn one_of(set: &BTreeSet<usize>) -> Option<usize> {
     if set.len() == 1 { set.first().copied() } else { None }
 }
@@ -319,7 +286,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::order::{Strength, covering};
+    use crate::order::{Strength, covering, sorted};
 
     fn start(service: usize, order: usize, up: &[usize], failed: Option<&str>) -> Start {
         let came = failed.map_or(Came::Up, |words| Came::Failed(words.into()));
@@ -395,12 +362,6 @@ mod tests {
         let found = explain(2, &[start(1, 0, &[0], Some("bad settings")), start(1, 1, &[], Some("too"))]);
         assert_eq!(pairs(&found), []);
         assert!(found.unexplained.iter().all(|one| !one.ever_up));
-    }
-
-    #[test]
-    fn an_order_is_sorted_with_the_given_one_in_mind() {
-        assert_eq!(sorted(&[3, 2, 1, 0], &[(0, 2)]), Ok(vec![3, 1, 0, 2]));
-        assert_eq!(sorted(&[0, 1, 2], &[(0, 1), (1, 0)]), Err(vec![0, 1]));
     }
 
     /// Needs of each of up to 12 services, without a cycle: whoever is later in a random order may need
