@@ -231,7 +231,8 @@ mod tests {
         tempo.answered(Answer::Failed);
         tempo.answered(Answer::Well);
         tempo.answered(Answer::Well);
-        others.recover().await;
+        let told = tokio::time::timeout(Duration::from_secs(5), others.recover()).await;
+        assert!(told.is_ok(), "not told");
         let again = tokio::time::timeout(Duration::from_millis(20), others.recover()).await;
         assert!(again.is_err(), "told twice");
     }
