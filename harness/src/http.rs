@@ -140,31 +140,36 @@ impl Plain {
         Self { address, kept: None }
     }
 
-    /// Asks for JSON.
+    /// Asks for JSON. A kept connection that has ended meanwhile is replaced: that is no answer of anybody.
     ///
     /// # Errors
-    /// If nobody answers in `limit`, or not in JSON. The connection is not kept then.
+    /// If nobody answers in `limit`, or not in JSON.
     pub async fn get<T: serde::de::DeserializeOwned>(&mut self, path: &str, limit: Duration) -> Result<T> {
         let address = self.address;
         let asked = async {
-            let mut sender = match self.kept.take().filter(SendRequest::is_ready) {
-                Some(sender) => sender,
-                None => self.connect().await?,
-            };
-            let request = Request::get(path)
-                .header("host", address.to_string())
-                .body(Full::<Bytes>::default())
-                .context(|| path.to_owned())?;
-            let response = sender.send_request(request).await.context(|| format!("{address}{path}"))?;
-            let body =
-                response.into_body().collect().await.context(|| format!("{address}{path}"))?.to_bytes();
-            self.kept = Some(sender);
-            serde_json::from_slice(&body)
-                .context(|| format!("{address}{path}: not the JSON that was expected"))
+            if let Some(kept) = self.kept.take()
+                && let Ok(body) = self.ask(kept, path).await
+            {
+                return Ok(body);
+            }
+            let fresh = self.connect().await?;
+            self.ask(fresh, path).await
         };
-        timeout(limit, asked)
+        let body = timeout(limit, asked)
             .await
-            .unwrap_or_else(|_| Err(Error::new(format!("{address}{path}: no answer in {limit:?}"))))
+            .unwrap_or_else(|_| Err(Error::new(format!("{address}{path}: no answer in {limit:?}"))))?;
+        serde_json::from_slice(&body).context(|| format!("{address}{path}: not the JSON that was expected"))
+    }
+
+    /// Asks over this connection, and keeps it if there is an answer.
+    async fn ask(&mut self, mut sender: SendRequest<Full<Bytes>>, path: &str) -> Result<Bytes> {
+        let address = self.address;
+        let request = Request::get(path).header("host", address.to_string()).body(Full::default());
+        let request = request.context(|| path.to_owned())?;
+        let response = sender.send_request(request).await.context(|| format!("{address}{path}"))?;
+        let body = response.into_body().collect().await.context(|| format!("{address}{path}"))?.to_bytes();
+        self.kept = Some(sender);
+        Ok(body)
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
@@ -267,5 +272,44 @@ impl hyper::rt::Write for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Answers two questions on each connection with the number of the connection, then closes it.
+    async fn closes_after_two(listener: TcpListener) {
+        for number in 1..=9 {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            for _ in 0..2 {
+                let mut asked = [0; 1024];
+                let read = stream.read(&mut asked).await.expect("a question");
+                assert!(asked[..read].ends_with(b"\r\n\r\n"), "half a question");
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}");
+                stream.write_all(answer.as_bytes()).await.expect("an answer");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn questions_share_a_connection_and_one_that_has_ended_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut plain = Plain::new(listener.local_addr().expect("an address"));
+        let server = tokio::spawn(closes_after_two(listener));
+        let mut connections = Vec::new();
+        for _ in 0..5 {
+            connections.push(plain.get::<u32>("/status", Duration::from_secs(5)).await.expect("an answer"));
+        }
+        assert_eq!(connections, [1, 1, 2, 2, 3]);
+        server.abort();
+        let _ = server.await;
+        assert!(plain.get::<u32>("/status", Duration::from_secs(5)).await.is_err(), "nobody is there");
     }
 }
