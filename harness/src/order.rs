@@ -13,6 +13,7 @@ mod fleet;
 mod graph;
 mod plan;
 mod precedence;
+mod race;
 mod tried;
 
 use std::{fmt, str::FromStr};

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Came, OneOf, Order, Precedence, Precedences, Start, Tried, closure, explain, question, sorted};
+use super::{
+    Came, OneOf, Order, Precedence, Precedences, Start, Tried, closure, explain, question, sorted,
+    tried::words_of,
+};
 use crate::system::System;
 
 /// Most times that the same is asked.
@@ -160,8 +163,7 @@ fn deadlocks(names: &[String], tried: &[Tried], precedences: &Precedences) -> Ve
         precedences.unexplained.iter().filter(|one| !one.ever_up).map(|one| one.service).collect();
     let waits = |one: usize, other: usize| {
         let mut courses = tried.iter().filter_map(|plan| plan.services.get(&names[one]));
-        let word_of = |c: char| !c.is_alphanumeric() && c != '-';
-        let names_it = |what: &String| what.split(word_of).any(|word| word == names[other]);
+        let names_it = |what: &String| words_of(what).any(|word| word == names[other]);
         courses.any(|course| course.waits_for.iter().any(names_it))
     };
     let pairs = never.iter().flat_map(|a| never.range(a + 1..).map(move |b| (*a, *b)));

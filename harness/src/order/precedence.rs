@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Order, closure};
+use super::{Order, closure, race};
 
 /// One start of one service in one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Start {
     pub up_at_start: BTreeSet<usize>,
     /// The others whose processes ran by the end of it, up or not.
     pub ran: BTreeSet<usize>,
+    /// The others that the words of its failure name: what it says itself that it lacks.
+    pub named: BTreeSet<usize>,
     /// What came of it.
     pub came: Came,
 }
@@ -98,12 +100,6 @@ pub struct Precedences {
     pub unexplained: Vec<Unexplained>,
 }
 
-/// So many starts that went well with a service there say that it is enough.
-const ENOUGH: usize = 2;
-
-/// A race that is won more often than this times as often as it is lost is no explanation.
-const LUCK: usize = 2;
-
 /// What these starts of `n` services tell.
 pub fn explain(n: usize, starts: &[Start]) -> Precedences {
     let mut found = Precedences::default();
@@ -114,7 +110,7 @@ pub fn explain(n: usize, starts: &[Start]) -> Precedences {
         let mut needed = explain_one(n, service, &own, &mut one);
         let contradicted = one.unexplained.iter().any(|failure| failure.ever_up);
         if contradicted {
-            match explain_by_race(n, service, &own).as_slice() {
+            match race::suspects(n, service, &own).as_slice() {
                 [] => {}
                 [race] => {
                     one = Precedences { proven: vec![race.clone()], ..Precedences::default() };
@@ -222,36 +218,6 @@ fn explain_one(n: usize, service: usize, own: &[&Start], found: &mut Precedences
     needed
 }
 
-/// Where the same order sometimes fails and sometimes not: the one service that was missing at the start
-/// of every failure, or ran by the end of each. What was not there at a start that went well says little,
-/// it may have come in time; but whoever has what it needs, or is left alone, must not fail. Of several
-/// the one in spite of which the fewest starts went well; all of them, if several are equal.
-fn explain_by_race(n: usize, service: usize, own: &[&Start]) -> Vec<Precedence> {
-    let (well, failed): (Vec<&Start>, Vec<&Start>) = own.iter().partition(|start| start.came == Came::Up);
-    let Some(Start { came: Came::Failed(why), order, .. }) = failed.first() else { return Vec::new() };
-    let lacked = |start: &Start, one: usize| !start.up_at_start.contains(&one);
-    let harmed = |start: &Start, one: usize| start.ran.contains(&one);
-    let suspects = |is_wrong: &dyn Fn(&Start, usize) -> bool| -> Vec<(usize, usize)> {
-        let guilty = (0..n).filter(|one| *one != service && failed.iter().all(|start| is_wrong(start, *one)));
-        let lucky = |one: usize| well.iter().filter(|start| is_wrong(start, one)).count();
-        guilty.map(|one| (lucky(one), one)).filter(|(lucky, _)| well.len() - lucky >= ENOUGH).collect()
-    };
-    let needs = suspects(&lacked).into_iter().map(|(lucky, one)| (lucky, one, service));
-    let harms = suspects(&harmed).into_iter().map(|(lucky, one)| (lucky, service, one));
-    let all: Vec<(usize, usize, usize)> = needs.chain(harms).collect();
-    let least = all.iter().map(|(lucky, ..)| *lucky).min().filter(|least| *least <= LUCK * failed.len());
-    let mut best: Vec<_> = all.into_iter().filter(|(lucky, ..)| Some(*lucky) == least).collect();
-    // That something is needed is the simpler explanation, and the common one.
-    if best.iter().any(|(_, _, then)| *then == service) {
-        best.retain(|(_, _, then)| *then == service);
-    }
-    let race = |(lucky, first, then)| {
-        let (fails, why, order, proofs) = (service, why.clone(), *order, failed.len());
-        Precedence { first, then, fails, why, order, proofs, lucky }
-    };
-    best.into_iter().map(race).collect()
-}
-
 /// The order that settles something open: the pair `(first, then)`, and an order in which everything of
 /// `good` is as it was but these two. None if nothing is open.
 ///
@@ -291,7 +257,8 @@ mod tests {
     fn start(service: usize, order: usize, up: &[usize], failed: Option<&str>) -> Start {
         let came = failed.map_or(Came::Up, |words| Came::Failed(words.into()));
         let up: BTreeSet<usize> = up.iter().copied().collect();
-        Start { service, order, ran: up.clone(), up_at_start: up.clone(), up, came }
+        let named = BTreeSet::new();
+        Start { service, order, ran: up.clone(), up_at_start: up.clone(), up, named, came }
     }
 
     fn pairs(found: &Precedences) -> Vec<(usize, usize)> {
@@ -398,6 +365,7 @@ mod tests {
                     up: up.clone(),
                     up_at_start,
                     ran,
+                    named: BTreeSet::new(),
                     came,
                 });
                 while let Some(next) =

@@ -112,10 +112,20 @@ impl Tried {
             };
             let numbers = |names: &BTreeSet<String>| names.iter().filter_map(|other| number(other)).collect();
             let (up, up_at_start) = (numbers(&up), numbers(&course.up));
-            Some(Start { service: number(name)?, order: self.number as usize, up, up_at_start, ran, came })
+            let named = match &came {
+                Came::Failed(why) => words_of(why).filter(|word| word != name).filter_map(&number).collect(),
+                Came::Up => BTreeSet::new(),
+            };
+            let (service, order) = (number(name)?, self.number as usize);
+            Some(Start { service, order, up, up_at_start, ran, named, came })
         };
         self.services.iter().filter_map(start).collect()
     }
+}
+
+/// Everything in a text that may be the name of a service.
+pub fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '-')
 }
 
 #[derive(Default)]
