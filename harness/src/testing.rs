@@ -127,6 +127,7 @@ pub fn orders(
     Trial::on_runtime(runtime, name.clone(), async move || {
         let test = format!("{name}::{}", runtime.name());
         let rerun = quote::command(["cargo", "test", "--test", "run", "--", "--exact", &test]);
+        let (seed, rotated) = (choice.seed, choice.rotated);
         let trials =
             Trials { runtime, choice, limits, rerun, ..Trials::of(system, state_folder().join("runs")) };
         // Ctrl-C ends a test executable at once; the guardians remove the clusters.
@@ -144,7 +145,17 @@ pub fn orders(
             }
             Err(why) => {
                 let folders: Vec<String> = folders.map(|folder| folder.display().to_string()).collect();
-                Err(format!("{why}\nthe evidence is in {}", folders.join(", ")))
+                let report = report::Orders {
+                    outcome: &outcome,
+                    verdict: &judge_starts(&outcome.tried, limits.within),
+                    system: &trials.system.name,
+                    runtime: runtime.name(),
+                    seed,
+                    rotated,
+                    rerun: &trials.rerun,
+                };
+                let report = report.render(report::Style::default());
+                Err(format!("{why}\n\n{report}\nthe evidence is in {}", folders.join(", ")))
             }
         }
     })

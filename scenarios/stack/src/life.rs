@@ -279,7 +279,10 @@ async fn watch_need(service: Arc<Service>, need: String) {
         } else if let Err(error) = service.client.get(&need, "/live").await {
             service.log.say(&error.to_string());
             if service.settings.waits_for_ever {
-                service.client.needs.failed(&need, "waits for it, for ever");
+                service
+                    .client
+                    .needs
+                    .failed(&need, &format!("{}, and it waits for ever", error.trouble.words));
                 return;
             }
             backoff.wait().await;

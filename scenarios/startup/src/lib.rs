@@ -102,7 +102,7 @@ impl Variant {
     /// Whether these findings are what they must be.
     ///
     /// # Errors
-    /// What was found, and what it must be.
+    /// What they must be.
     pub fn judge(&self, findings: &Findings) -> Result<(), String> {
         let name = |one: usize| findings.names.get(one).map_or("?", String::as_str);
         let proven: Vec<(&str, &str)> =
@@ -122,7 +122,7 @@ impl Variant {
         if quiet && as_expected {
             return Ok(());
         }
-        Err(format!("it must tell {:?} and tells: {findings:#?}", self.tells))
+        Err(format!("it must tell {:?}, that exactly", self.tells))
     }
 }
 
