@@ -67,12 +67,14 @@ const AGAIN: usize = 2;
 /// More questions than this are asked of no system: there are fewer pairs.
 const QUESTIONS: usize = 500;
 
-/// How many clusters fit side by side: two for each core, because half of a start is waiting, and one
-/// for each 400 MB, which nine services take with everything around them.
+/// How many clusters fit side by side: three for each core, because most of a start is waiting, and one
+/// for each 400 MB, which nine services take with everything around them. A debug build works where
+/// another one waits: there it is one for each core.
 pub fn fitting() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = crate::procfs::available_kib().map_or(usize::MAX, |kib| kib / 400_000);
-    (2 * cores).min(memory).max(1)
+    let each = if cfg!(debug_assertions) { 1 } else { 3 };
+    (each * cores).min(memory).max(1)
 }
 
 impl Trials {
