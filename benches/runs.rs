@@ -1,4 +1,4 @@
-//! Whole runs on processes against what they may cost: start, landing, an empty scenario.
+//! Whole runs on processes against what they may cost: start, landing, resolution, an empty scenario.
 //!
 //! `cargo bench --bench runs -- [REPEATS]`, 10 by default. Every figure is read from the history of a
 //! real run, so it is what a user gets, and is printed beside its limit as a ratio.
@@ -7,6 +7,7 @@ use std::{path::Path, time::Duration};
 
 use notafter::{
     history::{History, Phase, Purpose, What},
+    measure::Measurements,
     runner::{Finished, Plan, run},
     runtime::Runtime,
     scenario::Scenario,
@@ -30,10 +31,12 @@ fn main() {
         let finished = tokio.block_on(once(&one_leaf(&suite), runs.path()));
         assert!(finished.overall.as_expected, "{:?}", finished.overall);
         figures.landing.extend(landings(&finished.history));
+        figures.resolution.extend(resolution(&finished.history));
     }
     print("nine services up, every hop verified", &mut figures.start, 200.0);
     print("an empty scenario, from call to end", &mut figures.empty, 50.0);
     print("a fault on the wire after its install", &mut figures.landing, 20.0);
+    print("the recovery from it is known to", &mut figures.resolution, 5.0);
 }
 
 /// Milliseconds.
@@ -42,6 +45,7 @@ struct Figures {
     start: Vec<f64>,
     empty: Vec<f64>,
     landing: Vec<f64>,
+    resolution: Vec<f64>,
 }
 
 fn print(what: &str, figures: &mut [f64], limit: f64) {
@@ -106,6 +110,11 @@ fn landings(history: &History) -> Vec<f64> {
         }
     }
     landings
+}
+
+/// Between the last failure and the first success of the recovery.
+fn resolution(history: &History) -> Option<f64> {
+    Measurements::of(history).resolution().map(|micros| millis(Duration::from_micros(micros)))
 }
 
 fn millis(duration: Duration) -> f64 {
