@@ -3,8 +3,10 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,9 @@ pub const PROGRAM: &str = "NOTAFTER_SERVICE";
 pub const TLS_PORT: u16 = 8443;
 /// Port of a service's health endpoint (plain HTTP: it must answer when certificates fail).
 pub const HEALTH_PORT: u16 = 8080;
+
+/// How long a service may hold back the answer to who knows it already.
+pub const HOLD: Duration = Duration::from_millis(100);
 
 /// Leaf and intermediates, PEM, leaf first (the names are those of a Kubernetes TLS Secret).
 pub const CHAIN_FILE: &str = "tls.crt";
@@ -83,6 +88,10 @@ impl Config {
 
 /// What a service says at `GET /status` on its health port. `GET /live` gives 200 as long as it
 /// runs; `GET /ready` gives 200 or 503.
+///
+/// `GET /status?unlike=MARK` may be answered as soon as what there is to say has another
+/// [mark](Self::mark), and after [`HOLD`] at the latest: whoever watches learns of each change at once
+/// and asks seldom. A service that does not know `unlike` answers at once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Whether it can serve.
@@ -94,4 +103,13 @@ pub struct Status {
     /// The leaf that each client showed in its latest handshake, by the client's name and the
     /// authority that issued it (`archive@mesh`).
     pub clients: BTreeMap<String, Leaf>,
+}
+
+impl Status {
+    /// What tells this from what is said at another time, by the same executable.
+    pub fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(self).unwrap_or_default().hash(&mut hasher);
+        hasher.finish()
+    }
 }

@@ -15,9 +15,9 @@ use crate::{
     system::System,
 };
 
-/// How often a service that is ready is asked.
+/// How often a service that is ready is asked, if it answers at once.
 const EVERY: Duration = Duration::from_millis(25);
-/// How often one that runs and is not is asked: it will be, any moment.
+/// How often one that runs and is not is asked: it will be, any moment. A pause between two questions.
 const WHILE_UNREADY: Duration = Duration::from_millis(4);
 /// Longer than this, and a health endpoint counts as dead.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -54,20 +54,23 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
     let mut seen: HashMap<String, Leaf> = HashMap::new();
     let mut last_of: Option<u32> = None;
     let mut asked = Instant::now();
+    let mut known: Option<u64> = None;
     loop {
         sleep(WHILE_UNREADY).await;
         // A system of many services that are down is not worth a thousand questions a second, nor is one
-        // that comes up worth as many connections: half of what a start costs was theirs.
+        // that comes up: half of what a start costs was theirs.
         let status = if process.runs() {
             let ready = last.as_ref().is_some_and(|health| health.ready);
             if ready && asked.elapsed() < EVERY {
                 continue;
             }
             asked = Instant::now();
-            plain.get::<Status>("/status", LIMIT).await.ok()
+            let path = known.map_or_else(|| "/status".into(), |mark| format!("/status?unlike={mark}"));
+            plain.get::<Status>(&path, LIMIT).await.ok()
         } else {
             None
         };
+        known = status.as_ref().map(Status::mark);
         let health = Health {
             service: service.clone(),
             live: status.is_some(),

@@ -19,6 +19,7 @@ use hyper_util::{
 };
 use notafter::service::Config;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::Notify;
 
 use crate::{
     connector::{Addresses, Connector, is_stale},
@@ -80,10 +81,11 @@ pub struct HopError {
 }
 
 impl Client {
-    /// A client of the needs of `config`, which has asked nobody yet.
-    pub fn new(config: &Config, mounts: Arc<Mounts>, settings: &Common) -> Self {
+    /// A client of the needs of `config`, which has asked nobody yet. `changes` is told when it stands
+    /// otherwise with one of them.
+    pub fn new(config: &Config, mounts: Arc<Mounts>, settings: &Common, changes: Arc<Notify>) -> Self {
         Self {
-            needs: Needs::new(config.needs.keys()),
+            needs: Needs::new(config.needs.keys(), changes),
             mount_of: config.needs.clone(),
             known: config.known.clone(),
             mounts,

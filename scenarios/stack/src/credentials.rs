@@ -15,7 +15,7 @@ use notafter::{
     service::{BUNDLE_FILE, CHAIN_FILE, KEY_FILE},
 };
 use rustls::{ClientConfig, RootCertStore, ServerConfig, sign::CertifiedKey};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{tls, wait};
 
@@ -36,6 +36,7 @@ pub struct Mount {
     fails_open: bool,
     seen: Mutex<Option<Fingerprint>>,
     in_use: watch::Sender<Option<Arc<InUse>>>,
+    changes: Arc<Notify>,
 }
 
 /// A credential in use; never changed, only replaced as a whole.
@@ -62,10 +63,10 @@ pub fn has_expired(leaf: &Leaf) -> bool {
 }
 
 impl Mount {
-    /// A mount of which nothing is in use yet.
-    pub fn new(name: &str, folder: &Path, fails_open: bool) -> Self {
+    /// A mount of which nothing is in use yet. `changes` is told when something is.
+    pub fn new(name: &str, folder: &Path, fails_open: bool, changes: Arc<Notify>) -> Self {
         let (in_use, _) = watch::channel(None);
-        Self { name: name.into(), folder: folder.into(), fails_open, seen: Mutex::default(), in_use }
+        Self { name: name.into(), folder: folder.into(), fails_open, seen: Mutex::default(), in_use, changes }
     }
 
     /// What is in use.
@@ -92,6 +93,7 @@ impl Mount {
         let in_use = InUse::read(&self.folder, self.fails_open)?;
         let leaf = in_use.leaf.clone();
         self.in_use.send_replace(Some(Arc::new(in_use)));
+        self.changes.notify_waiters();
         Ok(leaf)
     }
 

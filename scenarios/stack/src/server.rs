@@ -1,11 +1,15 @@
 //! Listens: mutual TLS for those who call, plain HTTP for those who watch.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
     body::Body,
-    extract::State,
+    extract::{Query, State},
     http::{Request, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
@@ -16,7 +20,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use notafter::service::Status;
+use notafter::service::{HOLD, Status};
+use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -27,7 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 use crate::{
-    credentials::{Mount, has_expired},
+    credentials::{LOOK, Mount, has_expired},
     reply::Failure,
     service::Service,
     tls::{EXPIRED, Peer, Trouble},
@@ -97,8 +102,23 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, waits_for.join("\n") + "\n").into_response()
 }
 
-async fn status(State(service): State<Arc<Service>>) -> Json<Status> {
-    Json(service.status())
+/// What somebody knows already.
+#[derive(Deserialize)]
+struct Known {
+    unlike: Option<u64>,
+}
+
+async fn status(State(service): State<Arc<Service>>, Query(known): Query<Known>) -> Json<Status> {
+    let until = Instant::now() + HOLD;
+    loop {
+        let changed = service.changes.notified();
+        let status = service.status();
+        if known.unlike != Some(status.mark()) || Instant::now() >= until {
+            return Json(status);
+        }
+        // Nobody tells when a certificate reaches its end: that takes a look.
+        let _ = timeout(LOOK, changed).await;
+    }
 }
 
 /// No more file descriptors, most likely: they come back.

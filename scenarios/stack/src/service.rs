@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -78,6 +79,8 @@ pub struct Service {
     pub client: Client,
     /// Told when more connections are open than the server bears.
     pub drowned: Notify,
+    /// Told when what it says about itself has changed, but not when a certificate reaches its end.
+    pub changes: Arc<Notify>,
     clients: Mutex<BTreeMap<String, Leaf>>,
     trouble: Mutex<BTreeMap<&'static str, String>>,
 }
@@ -115,20 +118,20 @@ impl fmt::Display for End {
 impl Service {
     /// A service that has done nothing yet.
     pub fn new(config: Config, settings: Common) -> Self {
-        let mounts: Arc<Mounts> = Arc::new(
-            config
-                .mounts
-                .iter()
-                .map(|(name, folder)| (name.clone(), Arc::new(Mount::new(name, folder, settings.fails_open))))
-                .collect(),
-        );
+        let changes = Arc::<Notify>::default();
+        let mount = |(name, folder): (&String, &PathBuf)| {
+            let mount = Mount::new(name, folder, settings.fails_open, changes.clone());
+            (name.clone(), Arc::new(mount))
+        };
+        let mounts: Arc<Mounts> = Arc::new(config.mounts.iter().map(mount).collect());
         Self {
             log: Log::new(&config.service),
-            client: Client::new(&config, mounts.clone(), &settings),
+            client: Client::new(&config, mounts.clone(), &settings, changes.clone()),
             mounts,
             settings,
             config,
             drowned: Notify::new(),
+            changes,
             clients: Mutex::default(),
             trouble: Mutex::default(),
         }
@@ -187,9 +190,16 @@ impl Service {
     /// Something of its own, beyond needs and credentials, works or does not.
     pub fn set_trouble(&self, what: &'static str, why: Option<String>) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match why {
-            Some(why) => drop(trouble.insert(what, why)),
-            None => drop(trouble.remove(what)),
+        let is_new = match why {
+            Some(why) if trouble.get(what) == Some(&why) => false,
+            Some(why) => {
+                trouble.insert(what, why);
+                true
+            }
+            None => trouble.remove(what).is_some(),
+        };
+        if is_new {
+            self.changes.notify_waiters();
         }
     }
 
@@ -197,7 +207,10 @@ impl Service {
     pub fn saw(&self, peer: &Peer) {
         if let Some(leaf) = &peer.leaf {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            clients.insert(format!("{}@{}", peer.name, peer.authority), leaf.clone());
+            let before = clients.insert(format!("{}@{}", peer.name, peer.authority), leaf.clone());
+            if before.as_ref() != Some(leaf) {
+                self.changes.notify_waiters();
+            }
         }
     }
 

@@ -222,7 +222,7 @@ impl Net {
     pub fn caller_with(&self, server: &str, credential: &Credential, settings: &Common) -> Caller {
         let folder = tempfile::tempdir().expect("folder");
         credential.write(folder.path()).expect("written");
-        let mount = Arc::new(Mount::new("workload", folder.path(), false));
+        let mount = Arc::new(Mount::new("workload", folder.path(), false, Arc::default()));
         mount.load().expect("loads");
         let mounts: Arc<Mounts> = Arc::new([("workload".to_owned(), mount)].into());
         let config = Config {
@@ -230,7 +230,11 @@ impl Net {
             known: [(server.to_owned(), self.address(server, TLS_PORT).to_string())].into(),
             ..self.config("manager")
         };
-        Caller { client: Client::new(&config, mounts, settings), server: server.into(), _folder: folder }
+        Caller {
+            client: Client::new(&config, mounts, settings, Arc::default()),
+            server: server.into(),
+            _folder: folder,
+        }
     }
 
     /// Asks `/live` of a service without showing a certificate. Gives the first line of the answer.
