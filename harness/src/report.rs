@@ -1,6 +1,7 @@
 //! Reports: what a history says, for people and for machines. Pure functions, like checks.
 
 mod ablation;
+mod facts;
 mod json;
 mod junit;
 mod orders;

@@ -82,6 +82,13 @@ impl Milestones {
             Milestone::Drained => self.drained,
         }
     }
+
+    /// From the last rotation to the first instant from which no fresh handshake carries a certificate of
+    /// the fault, microseconds: how long a good certificate lay there unused. Negative if the wire was clean
+    /// before. None if nobody rotated, or it never was.
+    pub fn propagation_gap(&self) -> Option<i64> {
+        Some(self.propagated?.cast_signed() - self.repair_deployed?.cast_signed())
+    }
 }
 
 /// The milestones of what was read.

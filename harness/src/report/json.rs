@@ -91,6 +91,7 @@ struct MilestonesMs {
 struct MeasurementsMs {
     time_to_detect_ms: Option<f64>,
     outage_ms: Option<f64>,
+    propagation_gap_ms: Option<f64>,
     time_to_recover_ms: Option<f64>,
     resolution_ms: Option<f64>,
     time_to_drain_ms: Option<f64>,
@@ -146,6 +147,7 @@ impl MeasurementsMs {
         Self {
             time_to_detect_ms: measured.time_to_detect.map(words::signed_millis),
             outage_ms: ms(measured.outage.map(|outage| outage.value)),
+            propagation_gap_ms: measured.milestones.propagation_gap().map(words::signed_millis),
             time_to_recover_ms: ms(measured.recovery.time_to_recover.map(|time| time.value)),
             resolution_ms: ms(measured.resolution()),
             time_to_drain_ms: ms(measured.time_to_drain),

@@ -1,7 +1,5 @@
 //! What was done to repair it: the steps in their order, and the orders that were tried.
 
-use std::fmt::Write;
-
 use crate::{
     history::{Micros, StepKind},
     measure::{Attempt, Measurements, Step},
@@ -25,19 +23,26 @@ pub fn steps(measured: &Measurements<'_>, style: Style) -> String {
     if steps.is_empty() {
         return String::new();
     }
-    let zero = measured.zero().map_or(0, |(at, _)| at);
     let mut table = table(style, &[">step", "what", ">began", ">took", "went wrong"]);
-    for group in steps.chunk_by(alike) {
+    table.add_rows(rows(measured));
+    format!("Repair\n{}", lines(&table))
+}
+
+/// Number, title, begin, duration and error of each step; those alike in the middle of a row as one.
+pub fn rows(measured: &Measurements<'_>) -> Vec<[String; 5]> {
+    let zero = measured.zero().map_or(0, |(at, _)| at);
+    let mut rows = Vec::new();
+    for group in measured.course.steps.chunk_by(alike) {
         let hidden = if group.len() > IN_A_ROW { 2..group.len() - 2 } else { 0..0 };
         for (index, step) in group.iter().enumerate() {
             if !hidden.contains(&index) {
-                table.add_row(row(step, zero));
+                rows.push(row(step, zero));
             } else if index == hidden.start {
-                table.add_row(collapsed(&group[hidden.clone()]));
+                rows.push(collapsed(&group[hidden.clone()]));
             }
         }
     }
-    format!("Repair\n{}", lines(&table))
+    rows
 }
 
 /// Whether two steps are more of the same: rotations with the waits between them, or of one kind.
@@ -88,20 +93,30 @@ pub fn orders(measured: &Measurements<'_>, style: Style) -> String {
         return String::new();
     }
     let mut text = String::from("Orders of start that were tried\n");
+    for attempt in told_orders(measured) {
+        text.push_str(&wrap(style, &attempt, 5));
+    }
+    text
+}
+
+/// The orders that were tried, a sentence each; the many in the middle as one.
+pub fn told_orders(measured: &Measurements<'_>) -> Vec<String> {
+    let attempts = &measured.course.attempts;
     let hidden = if attempts.len() > ATTEMPTS { 3..attempts.len() - 2 } else { 0..0 };
+    let mut said = Vec::new();
     for (index, attempt) in attempts.iter().enumerate() {
         if index == hidden.start && !hidden.is_empty() {
-            let _ = writeln!(text, "  ... {} more that got stuck ...", hidden.len());
+            said.push(format!("... {} more that got stuck ...", hidden.len()));
         }
         if !hidden.contains(&index) {
             let thought = match measured.course.thought_after(index) {
                 0..1_000 => String::new(),
                 pause => format!("; then {} at the incident's pace", words::span(pause)),
             };
-            text.push_str(&wrap(style, &(told(attempt) + &thought), 5));
+            said.push(told(attempt) + &thought);
         }
     }
-    text
+    said
 }
 
 fn told(attempt: &Attempt<'_>) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     history::{Micros, Phase},
-    incident::Milestone,
+    incident::{Incident, Milestone},
     measure::Measurements,
     words,
 };
@@ -15,38 +15,48 @@ use super::{
 };
 
 /// One line of the timeline.
-struct Row {
+pub struct Row {
     /// When the run had it, if it did.
-    at: Option<Micros>,
-    what: String,
-    clock: String,
-    incident: String,
-    run: String,
-    scaled: String,
+    pub at: Option<Micros>,
+    /// What happened.
+    pub what: String,
+    /// The clock on the wall, as the post-mortem writes it; empty where it does not tell.
+    pub clock: String,
+    /// Minutes since the certificates expired in the incident, if it tells.
+    pub minute: Option<u32>,
+    /// When the run had it, in words.
+    pub run: String,
+    /// The same in minutes of the incident.
+    pub scaled: String,
+}
+
+impl Row {
+    /// When the incident had it, in words; empty where it does not tell.
+    pub fn then(&self) -> String {
+        self.minute.map(|minute| format!("+{minute} min")).unwrap_or_default()
+    }
 }
 
 /// The timeline and the phases.
 pub fn timeline(measured: &Measurements<'_>, style: Style) -> String {
-    let Some((zero, since)) = measured.zero() else { return String::new() };
-    let info = measured.reading.info;
+    let Some((_, since)) = measured.zero() else { return String::new() };
     let mut text = String::new();
-    let incident =
-        info.and_then(|info| Some((info.incident.as_ref()?, info.minute_us))).filter(|(_, m)| *m > 0);
-    if let Some((incident, minute)) = incident {
+    if let Some((incident, minute)) = incident(measured) {
         let _ = writeln!(text, "Timeline beside {}", incident.title);
         let scale = format!("A minute of the incident takes {} here. Zero is {since}.", words::span(minute));
         text.push_str(&wrap(style, &scale, 0));
         let mut table = table(style, &["what", "clock then", ">then", ">this run", ">in incident minutes"]);
-        for row in beside(measured, zero) {
-            table.add_row([row.what, row.clock, row.incident, row.run, row.scaled]);
+        for row in rows(measured) {
+            let then = row.then();
+            table.add_row([row.what, row.clock, then, row.run, row.scaled]);
         }
         text.push_str(&lines(&table));
     } else {
         let _ = writeln!(text, "Timeline");
         text.push_str(&wrap(style, &format!("Zero is {since}."), 0));
         let mut table = table(style, &["what", ">this run"]);
-        for milestone in Milestone::ALL {
-            table.add_row([milestone.words().to_owned(), reached(measured, milestone, zero)]);
+        for row in rows(measured) {
+            table.add_row([row.what, row.run]);
         }
         text.push_str(&lines(&table));
     }
@@ -54,11 +64,34 @@ pub fn timeline(measured: &Measurements<'_>, style: Style) -> String {
     text
 }
 
-/// The incident's instants, and between them the milestones that it does not tell.
-fn beside(measured: &Measurements<'_>, zero: Micros) -> Vec<Row> {
-    let Some(info) = measured.reading.info else { return Vec::new() };
-    let Some(incident) = &info.incident else { return Vec::new() };
-    let minute = info.minute_us;
+/// The incident that the run reproduces, and what a minute of it takes here, if it reproduces one.
+pub fn incident<'h>(measured: &Measurements<'h>) -> Option<(&'h Incident, Micros)> {
+    let info = measured.reading.info?;
+    Some((info.incident.as_ref()?, info.minute_us)).filter(|(_, minute)| *minute > 0)
+}
+
+/// The lines of the timeline: the run's milestones, or the incident's instants, and between them the
+/// milestones that it does not tell.
+pub fn rows(measured: &Measurements<'_>) -> Vec<Row> {
+    let Some((zero, _)) = measured.zero() else { return Vec::new() };
+    match incident(measured) {
+        Some((incident, minute)) => beside(measured, incident, minute, zero),
+        None => Milestone::ALL.map(|milestone| own(measured, milestone, zero)).into(),
+    }
+}
+
+fn own(measured: &Measurements<'_>, milestone: Milestone, zero: Micros) -> Row {
+    Row {
+        at: measured.milestones.at(milestone),
+        what: milestone.words().to_owned(),
+        clock: String::new(),
+        minute: None,
+        run: reached(measured, milestone, zero),
+        scaled: String::new(),
+    }
+}
+
+fn beside(measured: &Measurements<'_>, incident: &Incident, minute: Micros, zero: Micros) -> Vec<Row> {
     let run = |milestone: Milestone| {
         let at = measured.milestones.at(milestone);
         (reached(measured, milestone, zero), at.map_or(String::new(), |at| scaled(at, zero, minute)))
@@ -72,7 +105,7 @@ fn beside(measured: &Measurements<'_>, zero: Micros) -> Vec<Row> {
                 at: instant.milestone.and_then(|milestone| measured.milestones.at(milestone)),
                 what: instant.what.clone(),
                 clock: instant.clock.clone(),
-                incident: format!("+{} min", instant.minute),
+                minute: Some(instant.minute),
                 run,
                 scaled,
             }
@@ -81,9 +114,7 @@ fn beside(measured: &Measurements<'_>, zero: Micros) -> Vec<Row> {
     let told = |milestone| incident.instants.iter().any(|instant| instant.milestone == Some(milestone));
     for milestone in Milestone::ALL.into_iter().filter(|milestone| !told(*milestone)) {
         let Some(at) = measured.milestones.at(milestone) else { continue };
-        let (run, scaled) = run(milestone);
-        let (clock, incident) = (String::new(), String::new());
-        let row = Row { at: Some(at), what: milestone.words().to_owned(), clock, incident, run, scaled };
+        let row = Row { scaled: scaled(at, zero, minute), ..own(measured, milestone, zero) };
         let later = rows.iter().position(|row| row.at.is_some_and(|other| other > at));
         rows.insert(later.unwrap_or(rows.len()), row);
     }
@@ -107,7 +138,8 @@ fn scaled(at: Micros, zero: Micros, minute: Micros) -> String {
     format!("{sign}{} min", prose::minutes(at.abs_diff(zero), minute))
 }
 
-fn phases(measured: &Measurements<'_>) -> String {
+/// How long each phase took.
+pub fn phases(measured: &Measurements<'_>) -> String {
     let phases = measured.course.phases.iter().filter(|phase| phase.phase < Phase::Judge);
     let told: Vec<_> = phases
         .map(|phase| match phase.ended {
