@@ -2,6 +2,7 @@
 
 mod ablation;
 mod facts;
+mod html;
 mod json;
 mod junit;
 mod orders;
@@ -15,6 +16,7 @@ mod timeline;
 mod tests;
 
 pub use ablation::ablation;
+pub use html::{Log, page};
 pub use json::{SCHEMA, json};
 pub use junit::junit;
 pub use orders::{Graph, Orders, SCHEMA as ORDERS_SCHEMA};

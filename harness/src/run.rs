@@ -19,6 +19,7 @@ use crate::{
 /// journal.jsonl   the undo of every fault, synced before the fault
 /// result.json     what `run --json` prints
 /// report.txt      what `run` prints
+/// report.html     the same as a page, with drawings and logs
 /// logs/           one file a service
 /// services/       configuration, credentials and data of the services, while they exist
 /// owner           process id and start time of the harness
@@ -88,6 +89,11 @@ impl RunFolder {
         self.path.join("report.txt")
     }
 
+    /// What `run` prints, as a page.
+    pub fn page(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
     /// Process id and start time of the harness that made it.
     pub fn owner(&self) -> PathBuf {
         self.path.join("owner")
@@ -106,7 +112,12 @@ impl RunFolder {
 
     /// Everything that a service said.
     pub fn log(&self, service: &str) -> PathBuf {
-        self.path.join("logs").join(format!("{service}.log"))
+        self.logs().join(format!("{service}.log"))
+    }
+
+    /// Where everything that services said is, one file each.
+    pub fn logs(&self) -> PathBuf {
+        self.path.join("logs")
     }
 
     /// A service's own folder, gone after the run.

@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use super::{conditions::Conditions, progress::Progress};
+use super::{conditions::Conditions, logs, progress::Progress};
 use crate::{
     error::{Context, Result},
     report::{self, Style},
@@ -51,7 +51,9 @@ fn after(progress: Arc<Progress>, show: Show) -> Show {
 fn keep(finished: &Finished) -> Result<()> {
     let json = report::json(&finished.history) + "\n";
     let text = report::render(&finished.history, Style::default());
-    for (path, report) in [(finished.folder.result(), json), (finished.folder.report(), text)] {
+    let page = report::page(&finished.history, &logs::of(&finished.folder)?);
+    let Finished { folder, .. } = finished;
+    for (path, report) in [(folder.result(), json), (folder.report(), text), (folder.page(), page)] {
         fs::write(&path, report).context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    exit,
+    exit, logs,
     orders::{ORDERS_JSON, ORDERS_TEXT},
     output::{print, say, style},
 };
@@ -23,9 +23,32 @@ pub struct Args {
     /// The id of a run, its folder, or `last`
     run: String,
 
-    /// Print one JSON object
-    #[arg(long)]
+    /// How it is written
+    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    /// The same as `--as json`
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For a terminal
+    Text,
+    /// A page in one file
+    Html,
+    /// One object
+    Json,
+    /// A suite for CI
+    Junit,
+}
+
+impl Args {
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 /// Prints what its history says. The exit code is about the printing, not the verdict.
@@ -34,7 +57,7 @@ pub struct Args {
 /// If there is no such run, or its history cannot be read.
 pub fn run(args: &Args) -> Result<u8> {
     let folder = find(&args.run)?;
-    if let Some(text) = of_orders(&folder, args.json)? {
+    if let Some(text) = of_orders(&folder, args.format())? {
         print(&text)?;
         return Ok(exit::AS_EXPECTED);
     }
@@ -47,14 +70,19 @@ pub fn run(args: &Args) -> Result<u8> {
             "this run did not end in order; this is what is known of it"
         });
     }
-    let text = if args.json { report::json(&history) + "\n" } else { report::render(&history, style()) };
+    let text = match args.format() {
+        Format::Text => report::render(&history, style()),
+        Format::Html => report::page(&history, &logs::of(&folder)?),
+        Format::Json => report::json(&history) + "\n",
+        Format::Junit => report::junit([&history]).context(|| "cannot write JUnit XML".into())?,
+    };
     print(&text)?;
     Ok(exit::AS_EXPECTED)
 }
 
 /// Trials of orders were judged together, over all their clusters; each folder keeps what was said.
-fn of_orders(folder: &RunFolder, json: bool) -> Result<Option<String>> {
-    let path = folder.path().join(if json { ORDERS_JSON } else { ORDERS_TEXT });
+fn of_orders(folder: &RunFolder, format: Format) -> Result<Option<String>> {
+    let path = folder.path().join(if format == Format::Json { ORDERS_JSON } else { ORDERS_TEXT });
     match fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

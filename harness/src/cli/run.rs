@@ -11,6 +11,7 @@ use super::{
     exit, find, interrupt,
     launch::launch,
     output::{complain, print, say, style},
+    page,
 };
 use crate::{
     error::{Context, Error, Result},
@@ -37,6 +38,10 @@ pub struct Args {
 
     #[arg(long, value_name = "FILE", help = "Write the verdicts as JUnit XML")]
     junit: Option<PathBuf>,
+
+    /// Open the page of each run in a browser
+    #[arg(long)]
+    open: bool,
 }
 
 /// Runs them.
@@ -110,6 +115,7 @@ impl Batch<'_> {
             let report =
                 if *json { report::json } else { |history: &History| report::render(history, style()) };
             print(&(report(&finished.history) + "\n"))?;
+            page::announce(&finished.folder, self.args.open);
             Ok(finished)
         });
         shown.map_or_else(Outcome::NotRun, |finished| Outcome::Ran(Box::new(finished)))

@@ -69,7 +69,7 @@ fn system(scenario: &str) -> Script {
 }
 
 /// Everything as it was: nobody is told, every certificate is rotated by hand, and only one order starts.
-fn as_it_was() -> History {
+pub(super) fn as_it_was() -> History {
     let mut script = system("as-it-was");
     script.info.expect = Expect::Fail(
         ["outage-within", "recovers-within", "alerted-before-expiry", "starts-in-order"]
@@ -118,7 +118,7 @@ fn as_it_was() -> History {
 }
 
 /// Alerts, renewal, any order: nobody notices that anything was to expire.
-fn mitigated() -> History {
+pub(super) fn mitigated() -> History {
     let mut script = system("mitigated");
     for (index, service) in (0..).zip(SERVICES) {
         script = script
@@ -130,7 +130,7 @@ fn mitigated() -> History {
 }
 
 /// The repair goes wrong, and the harness dies before it can judge.
-fn cut_short() -> History {
+pub(super) fn cut_short() -> History {
     let mut script = Script::outage().breaks(Phase::Observe, "archive: /data: no space left on device");
     script.info.rerun = "notafter run expiry/server-leaf --seed 7".into();
     script.dies(4_100).history()
