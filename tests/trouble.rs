@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use common::{Said, User, processes, required, wait};
+use common::{Said, User, processes, wait};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use notafter::{cli::exit, history::Phase, runtime::Runtime, service::TLS_PORT};
+use notafter::{cli::exit, history::Phase, runtime::Runtime, service::TLS_PORT, testing::requires};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// No run takes that long to any phase, and no engine to start or to end.
@@ -142,7 +142,7 @@ fn faketime() -> Option<PathBuf> {
 fn docker_stopped() -> Result<Completion, Failed> {
     let engine = match Engine::start() {
         Ok(engine) => engine,
-        Err(why) if required(Runtime::Containers) => return Err(why.into()),
+        Err(why) if requires(Runtime::Containers.name()) => return Err(why.into()),
         Err(why) => return Ok(Completion::ignored_with(why)),
     };
     let user = User::new();

@@ -36,8 +36,11 @@ use crate::{
 
 pub use trial::Trial;
 
-/// The environment variable that lists the runtimes whose absence is a failure.
+/// The environment variable that lists what must be there: the runtimes, and [`BROWSER`], whose absence is
+/// a failure.
 pub const REQUIRE: &str = "NOTAFTER_REQUIRE";
+/// What the tests of pages need beside a runtime.
+pub const BROWSER: &str = "browser";
 /// The environment variable that says how many runs there are at once.
 pub const JOBS: &str = "NOTAFTER_TEST_JOBS";
 
@@ -181,11 +184,19 @@ fn jobs() -> Result<u32> {
     jobs.ok_or_else(|| Error::usage(format!("{JOBS} is `{text}`; it must be a whole number from 1 on")))
 }
 
+/// Whether the absence of this, a runtime by its name or [`BROWSER`], is a failure here.
+pub fn requires(what: &str) -> bool {
+    listed().iter().any(|name| name == what)
+}
+
 /// Runtimes whose absence is a failure.
 fn required() -> Result<Vec<Runtime>> {
-    let text = std::env::var(REQUIRE).unwrap_or_default();
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     let parse =
-        |name: &str| name.parse().map_err(|error: String| Error::usage(format!("{REQUIRE}: {error}")));
-    names.map(parse).collect()
+        |name: &String| name.parse().map_err(|error: String| Error::usage(format!("{REQUIRE}: {error}")));
+    listed().iter().filter(|name| *name != BROWSER).map(parse).collect()
+}
+
+fn listed() -> Vec<String> {
+    let text = std::env::var(REQUIRE).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

@@ -69,8 +69,7 @@ fn trial<F: Future<Output = ()>>(
         let tokio = tokio::runtime::Runtime::new().expect("a runtime");
         tokio.block_on(async {
             if let Err(missing) = runtime.available().await {
-                let required = std::env::var("NOTAFTER_REQUIRE").unwrap_or_default();
-                if required.split(',').any(|name| name == runtime.name()) {
+                if notafter::testing::requires(runtime.name()) {
                     return Err(missing.to_string().into());
                 }
                 return Ok(Completion::ignored_with(missing.to_string().replace('\n', "; ")));

@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libtest_mimic::{Completion, Trial};
-use notafter::runtime::Runtime;
+use libtest_mimic::{Completion, Failed, Trial};
+use notafter::{runtime::Runtime, testing::requires};
 use tempfile::TempDir;
 
 pub mod docker;
@@ -104,21 +104,16 @@ pub fn trial(runtime: Runtime, name: &str, claim: fn(Runtime)) -> Trial {
     Trial::ignorable_test(format!("{}::{name}", runtime.name()), move || {
         let tokio = tokio::runtime::Runtime::new().expect("a runtime");
         if let Err(missing) = tokio.block_on(runtime.available()) {
-            return if required(runtime) {
-                Err(missing.to_string().into())
-            } else {
-                Ok(Completion::ignored_with(missing.to_string().replace('\n', "; ")))
-            };
+            return ignored_without(runtime.name(), missing.to_string());
         }
         claim(runtime);
         Ok(Completion::Completed)
     })
 }
 
-/// Whether the absence of a runtime is a failure here.
-pub fn required(runtime: Runtime) -> bool {
-    let required = std::env::var("NOTAFTER_REQUIRE").unwrap_or_default();
-    required.split(',').any(|name| name == runtime.name())
+/// What becomes of a trial without the thing that it needs: a failure if `NOTAFTER_REQUIRE` names it.
+pub fn ignored_without(what: &str, why: String) -> Result<Completion, Failed> {
+    if requires(what) { Err(why.into()) } else { Ok(Completion::ignored_with(why.replace('\n', "; "))) }
 }
 
 /// A process as somebody who looks for it would want to see it.

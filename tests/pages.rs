@@ -1,0 +1,114 @@
+//! The page of a run in a real browser: nothing is wrong on the console, and nothing is wider than the
+//! screen, on a telephone as on a desk, folded or not.
+
+mod common;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use common::{User, ignored_without, wait};
+use libtest_mimic::{Arguments, Trial};
+
+/// What Debian and others call it.
+const BROWSERS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
+/// Widths of a telephone, a tablet and a desk, CSS pixels.
+const WIDTHS: [u32; 3] = [360, 768, 1280];
+/// A page that is not drawn by then never is.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Opens everything that is folded, then says how wide the page is, and what is wider than its screen.
+const PROBE: &str = r#"<script>addEventListener("load",()=>{
+for(const folded of document.querySelectorAll("details"))folded.open=true;
+const root=document.documentElement;
+const wide=[...document.querySelectorAll("body *")].filter(e=>!e.closest("svg,.skip")&&e.getBoundingClientRect().right>root.clientWidth+1);
+document.body.dataset.probe="screen "+root.clientWidth+", page "+root.scrollWidth+", wider: "+(wide.map(e=>e.tagName+"."+e.className).join(" ")||"none");
+});</script>"#;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        trial(
+            "the_page_of_a_run_fits_every_screen_and_has_no_error",
+            the_page_of_a_run_fits_every_screen_and_has_no_error,
+        ),
+        trial("the_probe_sees_what_is_wrong", the_probe_sees_what_is_wrong),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(name: &str, claim: fn(&Path)) -> Trial {
+    Trial::ignorable_test(name, move || {
+        let Some(browser) = browser() else {
+            return ignored_without("browser", format!("none of {} is in PATH", BROWSERS.join(", ")));
+        };
+        claim(&browser);
+        Ok(libtest_mimic::Completion::Completed)
+    })
+}
+
+fn the_page_of_a_run_fits_every_screen_and_has_no_error(browser: &Path) {
+    let user = User::new();
+    let said = user.run(&["run", "aware-2022/as-it-was", "--scale", "1m=5ms"]);
+    let path = common::runs(&user.state().join("runs")).pop().expect("a run").join("report.html");
+    assert!(said.err.lines().any(|line| line.starts_with("page: ")), "{}", said.err);
+    let page = fs::read_to_string(&path).expect("report.html");
+    let again = user.run(&["report", "last", "--as", "html"]);
+    assert_eq!(again.out, page.replace(env!("CARGO_BIN_EXE_notafter"), "notafter"));
+    for width in WIDTHS {
+        let seen = look(browser, &user, &page, width);
+        assert_eq!(seen.probe, format!("screen {width}, page {width}, wider: none"));
+        assert_eq!(seen.console, "");
+    }
+}
+
+/// The control: without it the claim above would hold of a browser that says nothing.
+fn the_probe_sees_what_is_wrong(browser: &Path) {
+    let user = User::new();
+    let bad = "<!doctype html><html><head></head><body><p style=\"width:900px\">wide</p>\
+               <script>console.error(\"wrong\")</script></body></html>";
+    let seen = look(browser, &user, bad, 360);
+    assert!(seen.probe.ends_with("wider: P."), "{}", seen.probe);
+    assert!(seen.console.contains("wrong"), "{:?}", seen.console);
+}
+
+/// What a browser says of a page.
+struct Seen {
+    probe: String,
+    console: String,
+}
+
+fn look(browser: &Path, user: &User, page: &str, width: u32) -> Seen {
+    let probed = page.replacen("</head>", &format!("{PROBE}</head>"), 1);
+    let path = user.file(&format!("page-{width}.html"), &probed);
+    let (dom, log) = (user.state().join("dom.html"), user.state().join("browser.log"));
+    let file = |path: &Path| fs::File::create(path).expect("a file in a temporary folder");
+    let mut child = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"])
+        .arg(format!("--user-data-dir={}", user.state().join("profile").display()))
+        .arg(format!("--window-size={width},800"))
+        .args(["--dump-dom", &format!("file://{path}")])
+        .stdin(Stdio::null())
+        .stdout(file(&dom))
+        .stderr(file(&log))
+        .spawn()
+        .expect("the browser starts");
+    let status = wait(PATIENCE, "the browser", || child.try_wait().expect("a child"));
+    let log = fs::read_to_string(log).expect("a log");
+    assert!(status.success(), "{status}: {log}");
+    let dom = fs::read_to_string(dom).expect("a page");
+    let probe = dom.split_once("data-probe=\"").and_then(|(_, rest)| rest.split('"').next());
+    let console: Vec<&str> = log.lines().filter(|line| line.contains(":CONSOLE")).collect();
+    Seen { probe: probe.expect("the probe ran").to_owned(), console: console.join("\n") }
+}
+
+/// The first browser in `PATH`.
+fn browser() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    let candidates = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    candidates.into_iter().find(|path| path.is_file())
+}
