@@ -5,6 +5,8 @@ mod facts;
 mod html;
 mod json;
 mod junit;
+mod markdown;
+mod openmetrics;
 mod orders;
 mod prose;
 mod repair;
@@ -19,6 +21,8 @@ pub use ablation::ablation;
 pub use html::{Log, page};
 pub use json::{SCHEMA, json};
 pub use junit::junit;
+pub use markdown::markdown;
+pub use openmetrics::openmetrics;
 pub use orders::{Graph, Orders, SCHEMA as ORDERS_SCHEMA};
 pub use terminal::render;
 

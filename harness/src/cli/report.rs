@@ -39,10 +39,14 @@ enum Format {
     Text,
     /// A page in one file
     Html,
+    /// Markdown for the summary of a CI job
+    Md,
     /// One object
     Json,
     /// A suite for CI
     Junit,
+    /// Metrics for a textfile collector
+    Openmetrics,
 }
 
 impl Args {
@@ -73,8 +77,10 @@ pub fn run(args: &Args) -> Result<u8> {
     let text = match args.format() {
         Format::Text => report::render(&history, style()),
         Format::Html => report::page(&history, &logs::of(&folder)?),
+        Format::Md => report::markdown(&history),
         Format::Json => report::json(&history) + "\n",
         Format::Junit => report::junit([&history]).context(|| "cannot write JUnit XML".into())?,
+        Format::Openmetrics => report::openmetrics(&history),
     };
     print(&text)?;
     Ok(exit::AS_EXPECTED)
@@ -83,10 +89,15 @@ pub fn run(args: &Args) -> Result<u8> {
 /// Trials of orders were judged together, over all their clusters; each folder keeps what was said.
 fn of_orders(folder: &RunFolder, format: Format) -> Result<Option<String>> {
     let path = folder.path().join(if format == Format::Json { ORDERS_JSON } else { ORDERS_TEXT });
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::new(format!("cannot read {}", path.display())).because(error)),
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::new(format!("cannot read {}", path.display())).because(error)),
+    };
+    match format {
+        Format::Text | Format::Json => Ok(Some(text)),
+        _ => Err(Error::usage("trials of orders have a report as text and as JSON only")
+            .hint("`orders SYSTEM --junit FILE` and `--graph mermaid` write more while they run")),
     }
 }
 
