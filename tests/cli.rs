@@ -272,5 +272,8 @@ fn a_run_says_the_same_to_people_to_machines_and_to_its_folder() {
     assert_eq!(report.out, kept.replace(env!("CARGO_BIN_EXE_notafter"), "notafter"));
     assert_eq!((report.code, report.err.as_str()), (Some(0), ""));
     assert!(fs::read_to_string(&junit).expect("junit.xml").contains("aware-2022/mitigated"));
+    let again = user.run(&["report", "last", "--rejudge", "--as", "json"]);
+    let again: serde_json::Value = serde_json::from_str(&again.out).expect("JSON");
+    assert_eq!((&again["checks"], &again["rejudged_by"]), (&json["checks"], &json!(version)));
     assert!(!folder.join("services").exists(), "keys are left in {}", folder.display());
 }

@@ -42,7 +42,7 @@ pub use control::{landed, steady};
 pub use ledger::{nothing_duplicated, nothing_lost};
 pub(crate) use order::judge_starts;
 pub use order::{starts_in_any_order, starts_in_order};
-pub use overall::{Overall, Summary, judge_all};
+pub use overall::{Overall, Summary, judge_all, rejudged};
 pub use recovery::{drains_within, recovers_within};
 pub use refusal::{no_connection_outlives_expiry, nothing_accepted_unauthenticated, refused};
 

@@ -110,7 +110,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::Ablate(args) => runtime.block_on(ablate::run(suite, args)),
         Command::Orders(args) => runtime.block_on(orders::run(suite, args)),
         Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),
-        Command::Report(args) => report::run(args),
+        Command::Report(args) => report::run(suite, args),
         Command::Sweep(args) => sweep::run(args),
         Command::Doctor => runtime.block_on(doctor::run()),
         Command::Completions(args) => completions::run(args, Cli::command()),

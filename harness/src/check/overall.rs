@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{
-    history::{History, Phase, What},
+    history::{Event, History, Phase, What},
     measure::Measurements,
 };
 
@@ -63,6 +63,25 @@ pub fn judge_all(history: &History, checks: &[Box<dyn Check>]) -> Overall {
         })
         .collect();
     Overall::from_verdicts(&measured, verdicts)
+}
+
+/// The same history with the verdicts of these checks in place of its own, and with this expectation. A run
+/// that was never judged stays so: its history has no end that could be judged.
+#[must_use]
+pub fn rejudged(history: &History, checks: &[Box<dyn Check>], expect: &Expect, version: &str) -> History {
+    let mut again = history.clone();
+    again.events.retain(|event| !matches!(event.what, What::Judged { .. } | What::Rejudged { .. }));
+    for event in &mut again.events {
+        if let What::Run(info) = &mut event.what {
+            info.expect = expect.clone();
+        }
+    }
+    let overall = judge_all(&again, checks);
+    let at = again.began(Phase::Judge).or(again.events.last().map(|event| event.at)).unwrap_or(0);
+    let judged = overall.checks.into_iter().map(|(check, verdict)| What::Judged { check, verdict });
+    let whats = [What::Rejudged { version: version.into() }].into_iter().chain(judged);
+    again.events.extend(whats.map(|what| Event { at, what }));
+    again
 }
 
 impl Overall {

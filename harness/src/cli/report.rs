@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -11,10 +12,13 @@ use super::{
     output::{print, say, style},
 };
 use crate::{
+    check,
     error::{Context, Error, Result},
     history::{History, Phase},
     report,
     run::{self, RunFolder, state_folder},
+    suite::{Settings, Suite},
+    system::Span,
 };
 
 /// Which run.
@@ -30,6 +34,10 @@ pub struct Args {
     /// The same as `--as json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
+
+    /// Judge the same history again, with the checks that its scenario has today
+    #[arg(long)]
+    rejudge: bool,
 }
 
 /// How a report is written.
@@ -58,15 +66,18 @@ impl Args {
 /// Prints what its history says. The exit code is about the printing, not the verdict.
 ///
 /// # Errors
-/// If there is no such run, or its history cannot be read.
-pub fn run(args: &Args) -> Result<u8> {
+/// If there is no such run, its history cannot be read, or nobody knows its scenario that is to judge again.
+pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let folder = find(&args.run)?;
     if let Some(text) = of_orders(&folder, args.format())? {
         print(&text)?;
         return Ok(exit::AS_EXPECTED);
     }
     let path = folder.history();
-    let history = History::read(&path).context(|| "cannot read the evidence".into())?;
+    let mut history = History::read(&path).context(|| "cannot read the evidence".into())?;
+    if args.rejudge {
+        history = rejudged(suite, &history)?;
+    }
     if history.ended(Phase::TearDown).is_none() {
         say(if folder.in_use() {
             "this run still goes on; this is what is known so far"
@@ -84,6 +95,23 @@ pub fn run(args: &Args) -> Result<u8> {
     };
     print(&text)?;
     Ok(exit::AS_EXPECTED)
+}
+
+/// The history with the verdicts of the checks that its scenario has today, under the run's own settings.
+fn rejudged(suite: &Suite, history: &History) -> Result<History> {
+    let info = history.info().ok_or_else(|| Error::usage("this run died before it said what it is"))?;
+    let known = suite.templates.iter().find(|template| template.name == info.scenario);
+    let template = known.ok_or_else(|| {
+        Error::usage(format!("the scenario of this run, `{}`, is not known any more", info.scenario)).hint(
+            "`notafter list` shows those that are; without --rejudge the report has the verdicts of then",
+        )
+    })?;
+    let mut settings = Settings { seed: info.seed, ..Settings::default() };
+    if info.minute_us > 0 {
+        settings.minute = Span(Duration::from_micros(info.minute_us));
+    }
+    let scenario = template.scenario(&settings);
+    Ok(check::rejudged(history, &scenario.checks, &scenario.expect, env!("CARGO_PKG_VERSION")))
 }
 
 /// Trials of orders were judged together, over all their clusters; each folder keeps what was said.

@@ -139,6 +139,11 @@ pub enum What {
         /// What it says.
         verdict: crate::check::Verdict,
     },
+    /// The finished history was judged again; every verdict in it is from then. Never in a run's own file.
+    Rejudged {
+        /// Whose checks these are: a version of notafter.
+        version: String,
+    },
 }
 
 /// What a run is.

@@ -2,6 +2,7 @@
 
 use crate::{
     check::Overall,
+    history::What,
     measure::{Measurements, Outage, Records},
     words,
 };
@@ -9,6 +10,20 @@ use crate::{
 /// Whether the verdict is the one that the scenario must give.
 pub fn met(overall: &Overall) -> &'static str {
     if overall.as_expected { "as expected" } else { "NOT as expected" }
+}
+
+/// Whose checks the verdicts are from, if the history was judged again.
+pub fn rejudged_by<'h>(measured: &Measurements<'h>) -> Option<&'h str> {
+    measured.reading.rare.iter().find_map(|event| match &event.what {
+        What::Rejudged { version } => Some(version.as_str()),
+        _ => None,
+    })
+}
+
+/// The same as a sentence.
+pub fn rejudged(measured: &Measurements<'_>) -> Option<String> {
+    let version = rejudged_by(measured)?;
+    Some(format!("Judged again with the checks of notafter {version}; the history is that of the run."))
 }
 
 /// Everything that is measured, by name.

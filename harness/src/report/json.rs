@@ -9,13 +9,16 @@ use crate::{
     words,
 };
 
+use super::facts;
+
 /// Names the shape of the object; it changes when a field goes or means something else.
 pub const SCHEMA: &str = "notafter/run/1";
 
 /// A run as one JSON object in one line, in this order: `schema`, `scenario`, `runtime`, `seed`, `verdict`,
-/// `expected`, `checks`, `phases`, `milestones`, `measurements`, `attribution`, `rerun`. Times are milliseconds since the run began, durations milliseconds, both
-/// with up to three decimals; `null` is what did not happen or could not be measured. `expected` says
-/// whether the scenario gave the verdict that it must give.
+/// `expected`, `checks`, `phases`, `milestones`, `measurements`, `attribution`, `rerun`, and `rejudged_by`
+/// if the history was judged again, by that version. Times are milliseconds since the run began, durations
+/// milliseconds, both with up to three decimals; `null` is what did not happen or could not be measured.
+/// `expected` says whether the scenario gave the verdict that it must give.
 ///
 /// # Panics
 /// Never: the object has a JSON form.
@@ -39,6 +42,7 @@ pub fn json(history: &History) -> String {
             what: measured.attribution.to_string(),
         },
         rerun: info.map(|info| info.rerun.as_str()),
+        rejudged_by: facts::rejudged_by(&measured),
     };
     serde_json::to_string(&run).expect("the object has a JSON form")
 }
@@ -57,6 +61,8 @@ struct Run<'a> {
     measurements: MeasurementsMs,
     attribution: AttributionResult,
     rerun: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejudged_by: Option<&'a str>,
 }
 
 #[derive(Serialize)]

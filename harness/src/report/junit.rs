@@ -10,7 +10,7 @@ use crate::{
     measure::Measurements,
 };
 
-use super::prose;
+use super::{facts, prose};
 
 /// Runs as `JUnit` XML.
 ///
@@ -40,6 +40,9 @@ fn suite(history: &History) -> TestSuite {
         let properties =
             [("run", &info.id), ("seed", &seed), ("rerun", &info.rerun), ("version", &info.version)];
         suite.add_properties(properties.map(|(name, value)| Property::new(name, value)));
+    }
+    if let Some(version) = facts::rejudged_by(&measured) {
+        suite.add_property(Property::new("rejudged-by", version));
     }
     suite.add_property(Property::new("verdict", overall.verdict.word()));
     let must_fail = match info.map(|info| &info.expect) {

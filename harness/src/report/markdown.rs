@@ -74,6 +74,9 @@ fn head(measured: &Measurements<'_>, overall: &Overall) -> String {
     if let Some(why) = why {
         let _ = writeln!(text, "\n**{}**", escaped(&words::brief(&why, 2_000)));
     }
+    if let Some(rejudged) = facts::rejudged(measured) {
+        let _ = writeln!(text, "\n{}", escaped(&rejudged));
+    }
     let _ = writeln!(text, "\n{}", escaped(&words::brief(&prose::summary(measured), 4_000)));
     text
 }

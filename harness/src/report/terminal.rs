@@ -39,6 +39,9 @@ fn head(measured: &Measurements<'_>, overall: &Overall, style: Style) -> String 
     if let Some(why) = why {
         text.push_str(&wrap(style, &why, 0));
     }
+    if let Some(rejudged) = facts::rejudged(measured) {
+        text.push_str(&wrap(style, &rejudged, 0));
+    }
     text.push('\n');
     text.push_str(&wrap(style, &info.about, 0));
     text

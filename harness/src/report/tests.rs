@@ -239,3 +239,17 @@ fn an_ablation_sets_every_run_against_the_first() {
     insta::assert_snapshot!(ablation(&runs, Style::default()));
     assert_eq!(ablation(&[], Style::default()), "");
 }
+
+#[test]
+fn every_report_of_a_history_that_was_judged_again_says_so() {
+    let checks: Vec<Box<dyn Check>> = vec![check::steady(), check::landed()];
+    let again = check::rejudged(&as_it_was(), &checks, &Expect::Pass, "9.9.9");
+    let words = "Judged again with the checks of notafter 9.9.9";
+    let text = render(&again, Style::default());
+    assert!(text.starts_with("PASSED, as expected") && text.contains(words), "{text}");
+    assert!(page(&again, &[]).contains(words) && markdown(&again).contains(words));
+    assert!(json(&again).contains("\"rejudged_by\":\"9.9.9\""));
+    assert!(junit([&again]).unwrap().contains("rejudged-by"));
+    // What a run itself judged says nothing of the kind.
+    assert!(!json(&as_it_was()).contains("rejudged_by"));
+}
