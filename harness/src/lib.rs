@@ -44,6 +44,7 @@ pub mod clock;
 pub mod error;
 pub mod history;
 pub mod measure;
+pub mod past;
 pub mod regression;
 pub mod report;
 mod words;
