@@ -7,15 +7,18 @@ mod conditions;
 mod doctor;
 pub mod exit;
 mod find;
+mod history;
 mod interrupt;
 mod launch;
 mod list;
 mod logs;
+mod nightly;
 mod orders;
 pub(crate) mod output;
 mod page;
 mod progress;
 pub(crate) mod quote;
+mod remember;
 mod report;
 mod reproduce;
 mod run;
@@ -59,6 +62,10 @@ enum Command {
     Run(run::Args),
     /// Show what each mitigation of a family saves, alone and together
     Ablate(ablate::Args),
+    /// Run scenarios again and again, and tell what got worse since the nights before
+    Nightly(nightly::Args),
+    /// Show the runs of the past, how their durations went, or two of them side by side
+    History(history::Args),
     /// Start a system in every order that matters, and say which services need which first
     Orders(orders::Args),
     /// Break a cluster and keep it up to look at
@@ -108,6 +115,8 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::List => list::run(suite),
         Command::Run(args) => runtime.block_on(run::run(suite, args)),
         Command::Ablate(args) => runtime.block_on(ablate::run(suite, args)),
+        Command::Nightly(args) => runtime.block_on(nightly::run(suite, args)),
+        Command::History(args) => history::run(args),
         Command::Orders(args) => runtime.block_on(orders::run(suite, args)),
         Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),
         Command::Report(args) => report::run(suite, args),

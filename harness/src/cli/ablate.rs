@@ -5,6 +5,7 @@ use super::{
     exit, find, interrupt,
     launch::launch,
     output::{complain, print, style},
+    remember::Db,
 };
 use crate::{
     check::Summary,
@@ -23,6 +24,9 @@ pub struct Args {
     #[command(flatten)]
     conditions: Conditions,
 
+    #[command(flatten)]
+    db: Db,
+
     /// Print one JSON object a run, each in a line of its own
     #[arg(long)]
     json: bool,
@@ -38,9 +42,10 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         find::unknown("family with mitigations", &args.family, known).hint_all()
     })?;
     let Args { conditions, json, .. } = args;
-    let own = conditions.system(suite)?.unwrap_or_else(ablation.system);
+    let own = conditions.manner.system(suite)?.unwrap_or_else(ablation.system);
     let interrupt = interrupt::listen()?;
     conditions.runtime.available().await?;
+    let memory = args.db.remember();
 
     let again = conditions.again(&["ablate", ablation.family]);
     let mut runs: Vec<(String, History)> = Vec::new();
@@ -51,6 +56,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
             return Err(Error::missing(format!("{}: {why}", scenario.name)));
         }
         let finished = launch(&scenario, conditions, again.clone(), None, interrupt.clone()).await?;
+        memory.keep(&finished, conditions, None);
         if *json {
             print(&(report::json(&finished.history) + "\n"))?;
         }

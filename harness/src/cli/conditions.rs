@@ -29,6 +29,13 @@ pub struct Conditions {
     #[arg(long, value_name = "N", default_value = "0", value_parser = seed)]
     pub seed: u64,
 
+    #[command(flatten)]
+    pub manner: Manner,
+}
+
+/// How scenarios run, wherever they do.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Manner {
     /// What one minute of the incident takes
     #[arg(long, value_name = "1m=SPAN", default_value = "1m=50ms")]
     scale: Scale,
@@ -45,9 +52,26 @@ pub struct Conditions {
 impl Conditions {
     /// What a scenario is told.
     pub fn settings(&self) -> Settings {
-        Settings { minute: self.scale.minute, seed: self.seed }
+        Settings { minute: self.manner.scale.minute, seed: self.seed }
     }
 
+    /// The command that does the same again: `verb`, then these conditions.
+    pub fn again(&self, verb: &[&str]) -> String {
+        let Manner { scale, system, out } = &self.manner;
+        let mut words = vec![quote::me()];
+        words.extend(verb.iter().map(|word| (*word).to_owned()));
+        words.extend(["--on".into(), self.runtime.name().into(), "--seed".into(), self.seed.to_string()]);
+        words.extend(["--scale".into(), format!("1m={}", scale.minute)]);
+        for (option, path) in [("--system", system), ("--out", out)] {
+            if let Some(path) = path {
+                words.extend([option.into(), path.to_string_lossy().into_owned()]);
+            }
+        }
+        quote::command(words)
+    }
+}
+
+impl Manner {
     /// The system that was asked for; none if scenarios run on their own.
     ///
     /// # Errors
@@ -56,23 +80,15 @@ impl Conditions {
         self.system.as_deref().map(|path| system_in(suite, path)).transpose()
     }
 
+    /// The file with that system, however it was called.
+    pub fn system_file(&self) -> Option<PathBuf> {
+        let path = self.system.as_deref()?;
+        Some(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
+    }
+
     /// The folder in which every run gets its own.
     pub fn runs(&self) -> PathBuf {
         self.out.clone().unwrap_or_else(|| state_folder().join("runs"))
-    }
-
-    /// The command that does the same again: `verb`, then these conditions.
-    pub fn again(&self, verb: &[&str]) -> String {
-        let mut words = vec![quote::me()];
-        words.extend(verb.iter().map(|word| (*word).to_owned()));
-        words.extend(["--on".into(), self.runtime.name().into(), "--seed".into(), self.seed.to_string()]);
-        words.extend(["--scale".into(), format!("1m={}", self.scale.minute)]);
-        for (option, path) in [("--system", &self.system), ("--out", &self.out)] {
-            if let Some(path) = path {
-                words.extend([option.into(), path.to_string_lossy().into_owned()]);
-            }
-        }
-        quote::command(words)
     }
 }
 

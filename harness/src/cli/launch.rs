@@ -27,7 +27,7 @@ pub async fn launch(
     let plan = Plan {
         runtime,
         seed,
-        runs: conditions.runs(),
+        runs: conditions.manner.runs(),
         rerun: again,
         hold: hold.map(|hold| Hold { after: hold.after, show: after(progress.clone(), hold.show) }),
         watcher: Some(progress.watcher()),

@@ -50,7 +50,7 @@ pub struct Args {
 pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let Args { until, hold, conditions, .. } = args;
     let template = find::template(suite, &args.name)?;
-    let system = conditions.system(suite)?.unwrap_or_else(template.system);
+    let system = conditions.manner.system(suite)?.unwrap_or_else(template.system);
     let scenario = template.scenario_on(system, &conditions.settings());
     if let Some(why) = scenario.lacking(conditions.runtime) {
         return Err(Error::missing(format!("{}: {why}", template.name)));

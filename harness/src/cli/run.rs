@@ -6,12 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use quick_junit::SerializeError;
+
 use super::{
     conditions::Conditions,
     exit, find, interrupt,
     launch::launch,
     output::{complain, print, say, style},
     page,
+    remember::{Db, Memory},
 };
 use crate::{
     error::{Context, Error, Result},
@@ -32,6 +35,9 @@ pub struct Args {
     #[command(flatten)]
     conditions: Conditions,
 
+    #[command(flatten)]
+    db: Db,
+
     /// Print one JSON object a scenario, each in a line of its own
     #[arg(long)]
     json: bool,
@@ -51,18 +57,19 @@ pub struct Args {
 pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let Args { conditions, .. } = args;
     let templates = find::templates(suite, &args.names)?;
-    let own = conditions.system(suite)?;
+    let own = conditions.manner.system(suite)?;
     let junit = args.junit.as_deref().map(Junit::begin).transpose()?;
     let batch = Batch { args, own, interrupt: interrupt::listen()? };
     batch.some_can_run(&templates)?;
     conditions.runtime.available().await?;
+    let memory = args.db.remember();
 
     let mut tally = Tally::default();
     for template in templates {
-        tally.add(&template.name, batch.one(template).await);
+        tally.add(&template.name, batch.one(template, &memory).await);
     }
     if let Some(junit) = junit {
-        junit.write(&tally.histories)?;
+        junit.write(report::junit(&tally.histories))?;
     }
     if !args.json && tally.lines.len() > 1 {
         print(&tally.to_string())?;
@@ -99,7 +106,7 @@ impl Batch<'_> {
         }
     }
 
-    async fn one(&self, template: &Template) -> Outcome {
+    async fn one(&self, template: &Template, memory: &Memory) -> Outcome {
         let Args { conditions, json, .. } = self.args;
         if *self.interrupt.borrow() {
             return Outcome::NotRun(Error::interrupted());
@@ -112,6 +119,7 @@ impl Batch<'_> {
         let again = conditions.again(&["run", &template.name]);
         let ran = launch(&scenario, conditions, again, None, self.interrupt.clone()).await;
         let shown = ran.and_then(|finished| {
+            memory.keep(&finished, conditions, None);
             let report =
                 if *json { report::json } else { |history: &History| report::render(history, style()) };
             print(&(report(&finished.history) + "\n"))?;
@@ -176,13 +184,17 @@ impl std::fmt::Display for Tally {
 }
 
 /// A file for `JUnit` XML, opened before anything is run: hours of runs must not end at a bad path.
-struct Junit<'a> {
+pub(super) struct Junit<'a> {
     path: &'a Path,
     file: File,
 }
 
 impl<'a> Junit<'a> {
-    fn begin(path: &'a Path) -> Result<Self> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn begin(path: &'a Path) -> Result<Self> {
         let file = File::create(path).map_err(|error| {
             Error::usage(format!("cannot write {}", path.display()))
                 .because(error)
@@ -191,9 +203,13 @@ impl<'a> Junit<'a> {
         Ok(Self { path, file })
     }
 
-    fn write(mut self, histories: &[History]) -> Result<()> {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// If it is no XML, or cannot be written.
+    pub(super) fn write(mut self, xml: Result<String, SerializeError>) -> Result<()> {
         let failed = || format!("cannot write {}", self.path.display());
-        let xml = report::junit(histories).context(failed)?;
+        let xml = xml.context(failed)?;
         self.file.write_all(xml.as_bytes()).context(failed)
     }
 }
