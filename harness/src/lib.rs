@@ -49,6 +49,9 @@ pub mod regression;
 pub mod report;
 mod words;
 
+// What certificates there are, on disk and on the wire.
+pub mod inventory;
+
 // How people use it.
 pub mod cli;
 pub mod testing;

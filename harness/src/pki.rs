@@ -22,5 +22,7 @@ pub use credential::{Credential, write_bundle};
 pub use error::PkiError;
 pub use identity::{Identity, Usage};
 pub use issuer::Issuer;
+pub(crate) use parsed::leaf;
 pub use parsed::leaf_of;
+pub(crate) use text::hex;
 pub use validity::Validity;

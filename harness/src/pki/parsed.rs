@@ -24,7 +24,8 @@ pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PkiError> {
     }
 }
 
-pub(super) fn leaf(certificate: &X509Certificate<'_>) -> Leaf {
+/// The same of a certificate that was parsed already.
+pub(crate) fn leaf(certificate: &X509Certificate<'_>) -> Leaf {
     let validity = certificate.validity();
     Leaf {
         serial: hex(without_sign(certificate.raw_serial())),

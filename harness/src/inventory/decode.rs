@@ -1,0 +1,124 @@
+//! Turns the bytes of a file into certificates and the identities of keys, whatever their form.
+//!
+//! PEM, DER, PKCS#12 and kubeconfigs. What does not read is a [problem](Decoded::problems) in words;
+//! the rest of the file is read all the same. A private key is only asked for its public half.
+
+mod kubeconfig;
+mod pem;
+mod pkcs12;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rustls::{
+    crypto::ring::sign::any_supported_type,
+    pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer},
+};
+use serde::{Deserialize, Serialize};
+
+use super::certificate::{Certificate, Fingerprint};
+use crate::error::words_of;
+
+/// What was in a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// In which form.
+    pub form: Form,
+    /// In the order in which they are there.
+    pub certificates: Vec<Certificate>,
+    /// The private keys: their identity, or none where it cannot be told without a password.
+    pub keys: Vec<Option<Fingerprint>>,
+    /// What could not be read, in words.
+    pub problems: Vec<String>,
+}
+
+/// In which form certificates lie somewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// Nothing of ours.
+    #[default]
+    Nothing,
+    /// Sections of text (RFC 7468).
+    Pem,
+    /// The bare encoding.
+    Der,
+    /// A key store (RFC 7292); Java's own since version 9.
+    Pkcs12,
+    /// The configuration of a client of Kubernetes.
+    Kubeconfig,
+    /// Presented in a handshake.
+    Wire,
+}
+
+/// How a Java keystore of before version 9 begins, and its relative JCEKS.
+const JAVA: [[u8; 4]; 2] = [[0xfe, 0xed, 0xfe, 0xed], [0xce, 0xce, 0xce, 0xce]];
+
+/// Decodes a file. `promised` says that its name announces certificates or keys, so that it is a
+/// problem if there are none; `passwords` are tried on key stores, after none at all.
+///
+/// It never panics: a parser that does becomes a problem.
+pub fn decode(bytes: &[u8], promised: bool, passwords: &[String]) -> Decoded {
+    catch_unwind(AssertUnwindSafe(|| by_form(bytes, promised, passwords))).unwrap_or_else(|panic| Decoded {
+        problems: vec![format!("a parser gave up on it: {}", words_of(&*panic))],
+        ..Decoded::default()
+    })
+}
+
+fn by_form(bytes: &[u8], promised: bool, passwords: &[String]) -> Decoded {
+    if pem::looks_like(bytes) {
+        return pem::decode(bytes);
+    }
+    if JAVA.iter().any(|magic| bytes.starts_with(magic)) {
+        return problem(
+            "a Java keystore, which is not read; `keytool -importkeystore -deststoretype pkcs12` converts it",
+        );
+    }
+    if pkcs12::looks_like(bytes) {
+        return pkcs12::decode(bytes, promised, passwords);
+    }
+    if bytes.first() == Some(&0x30) {
+        return der(bytes, promised);
+    }
+    if kubeconfig::looks_like(bytes) {
+        return kubeconfig::decode(bytes);
+    }
+    match bytes {
+        _ if !promised => Decoded::default(),
+        [] => problem("expected a certificate or a key, found an empty file"),
+        _ => problem("expected a certificate or a key, found neither"),
+    }
+}
+
+/// One certificate or key, bare.
+fn der(bytes: &[u8], promised: bool) -> Decoded {
+    let found = match Certificate::from_der(bytes) {
+        Ok(certificate) => {
+            return Decoded { form: Form::Der, certificates: vec![certificate], ..Decoded::default() };
+        }
+        Err(found) => found,
+    };
+    let keys = [
+        PrivateKeyDer::from(PrivatePkcs8KeyDer::from(bytes)),
+        PrivateSec1KeyDer::from(bytes).into(),
+        PrivatePkcs1KeyDer::from(bytes).into(),
+    ];
+    match keys.iter().find_map(key) {
+        Some(key) => Decoded { form: Form::Der, keys: vec![Some(key)], ..Decoded::default() },
+        // Many things begin like this; only a name that promises makes it a problem.
+        None if promised => problem(&format!("expected a certificate or a key, found {found}")),
+        None => Decoded::default(),
+    }
+}
+
+/// The identity of a private key; none if it is of a kind that nobody here knows.
+fn key(der: &PrivateKeyDer<'_>) -> Option<Fingerprint> {
+    let key = any_supported_type(der).ok()?;
+    Some(Fingerprint::of(key.public_key()?.as_ref()))
+}
+
+fn problem(words: &str) -> Decoded {
+    Decoded { problems: vec![words.to_owned()], ..Decoded::default() }
+}
+
+#[cfg(test)]
+mod tests;

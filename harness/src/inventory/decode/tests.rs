@@ -1,0 +1,160 @@
+//! Every form is read, and no bytes whatsoever stop the reader.
+
+use std::{process::Command, sync::LazyLock, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use proptest::prelude::*;
+
+use super::*;
+use crate::pki::{Authority, Credential, Identity, Validity};
+
+fn credential() -> Credential {
+    let authority = Authority::new("mesh").expect("an authority");
+    let lasting = Validity::lasting(Duration::from_hours(1));
+    authority.issue(&Identity::service("archive"), lasting).expect("a credential")
+}
+
+fn kubeconfig(credential: &Credential) -> String {
+    let [ca, chain, key] = [credential.bundle_pem(), credential.chain_pem(), credential.key_pem()]
+        .map(|pem| STANDARD.encode(pem));
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: here\n  cluster:\n    server: https://127.0.0.1:6443\n    \
+         certificate-authority-data: {ca}\nusers:\n- name: admin\n  user:\n    client-certificate-data: {chain}\n    \
+         client-key-data: {key}\n"
+    )
+}
+
+/// As the openssl command line writes it.
+fn pkcs12(credential: &Credential, password: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    credential.write(folder.path()).expect("a mount");
+    let store = Command::new("openssl")
+        .args(["pkcs12", "-export", "-inkey", "tls.key", "-in", "tls.crt", "-certfile", "ca.crt"])
+        .args(["-passout", &format!("pass:{password}"), "-out", "store.p12"])
+        .current_dir(folder.path())
+        .output()
+        .expect("openssl");
+    assert!(store.status.success(), "{}", String::from_utf8_lossy(&store.stderr));
+    std::fs::read(folder.path().join("store.p12")).expect("a store")
+}
+
+fn read(bytes: &[u8]) -> Decoded {
+    decode(bytes, true, &[])
+}
+
+fn subjects(decoded: &Decoded) -> Vec<&str> {
+    decoded.certificates.iter().map(Certificate::called).collect()
+}
+
+#[test]
+fn every_form_gives_the_same_certificates_and_keys() {
+    let credential = credential();
+    let chain = credential.chain_der();
+    let all = [credential.key_pem(), credential.chain_pem(), credential.bundle_pem()].concat();
+    let expected = read(all.as_bytes());
+    assert_eq!((expected.certificates.len(), expected.form), (3, Form::Pem));
+    assert_eq!(expected.keys, [Some(expected.certificates[0].key)], "the key is the leaf's");
+    for (bytes, form) in [
+        (kubeconfig(&credential).into_bytes(), Form::Kubeconfig),
+        (pkcs12(&credential, "changeit"), Form::Pkcs12),
+    ] {
+        let decoded = read(&bytes);
+        assert_eq!(decoded.problems, Vec::<String>::new());
+        assert_eq!((&decoded.certificates, &decoded.keys), (&expected.certificates, &expected.keys));
+        assert_eq!(decoded.form, form);
+    }
+    let der = read(&chain[0]);
+    assert_eq!((&der.certificates[..], der.form), (&expected.certificates[..1], Form::Der));
+    let key = read(credential.key_der().secret_der());
+    assert_eq!((key.keys, key.form), (expected.keys, Form::Der));
+}
+
+#[test]
+fn a_key_store_opens_with_the_password_that_was_given_and_says_so_otherwise() {
+    let store = pkcs12(&credential(), "s3cret");
+    assert_eq!(decode(&store, true, &["wrong".into(), "s3cret".into()]).certificates.len(), 3);
+    let closed = read(&store);
+    assert!(closed.problems[0].starts_with("a PKCS#12 key store that does not open"), "{closed:?}");
+}
+
+#[test]
+fn a_bad_section_hides_no_good_one() {
+    let credential = credential();
+    let chain = credential.chain_pem();
+    let cut = &chain[..chain.len() / 4];
+    let garbled = chain.replacen("MII", "M!!", 1);
+    let text = format!("Bag Attributes\n{cut}\n{garbled}\n{}", credential.bundle_pem());
+    let decoded = read(text.as_bytes());
+    assert_eq!(subjects(&decoded).len(), 2, "the issuing CA and the root: {decoded:?}");
+    insta::assert_snapshot!(decoded.problems.join("\n"));
+}
+
+#[test]
+fn a_key_under_a_password_is_a_key_all_the_same() {
+    let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    assert_eq!(read(text.as_bytes()).keys, [None]);
+    let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIIB\n\
+               -----END RSA PRIVATE KEY-----\n";
+    assert_eq!(read(old.as_bytes()).keys, [None]);
+}
+
+#[test]
+fn a_java_keystore_is_named_with_a_way_out() {
+    let decoded = read(&[0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
+    assert!(decoded.problems[0].contains("keytool -importkeystore"), "{decoded:?}");
+}
+
+/// One of every form, to be broken.
+static SEEDS: LazyLock<[Vec<u8>; 6]> = LazyLock::new(|| {
+    let credential = credential();
+    [
+        [credential.chain_pem(), credential.key_pem(), credential.bundle_pem()].concat().into_bytes(),
+        credential.chain_der()[0].to_vec(),
+        credential.key_der().secret_der().to_vec(),
+        pkcs12(&credential, ""),
+        kubeconfig(&credential).into_bytes(),
+        vec![0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2],
+    ]
+});
+
+/// What a crash would have said.
+fn gave_up(decoded: &Decoded) -> bool {
+    decoded.problems.iter().any(|words| words.starts_with("a parser gave up"))
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_a_problem_and_nothing_else(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let decoded = read(&bytes);
+        prop_assert!(!gave_up(&decoded), "{decoded:?}");
+        prop_assert!(decoded.certificates.is_empty());
+        prop_assert_eq!(decoded.problems.len(), 1);
+    }
+
+    /// Cut short, with octets changed, dropped and doubled.
+    #[test]
+    fn broken_files_of_every_form_are_read_as_far_as_they_go(
+        seed in 0_usize..6,
+        keep in 0.0_f64..1.2,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..3), 0..6),
+    ) {
+        let whole = &SEEDS[seed];
+        let mut bytes = whole.clone();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss,
+            reason = "a share of a length")]
+        bytes.truncate((whole.len() as f64 * keep) as usize);
+        for (index, value, how) in changes {
+            if bytes.is_empty() { break }
+            let at = index.index(bytes.len());
+            match how {
+                0 => bytes[at] = value,
+                1 => { bytes.remove(at); }
+                _ => bytes.insert(at, value),
+            }
+        }
+        let decoded = read(&bytes);
+        prop_assert!(!gave_up(&decoded), "{decoded:?}");
+        let found = decoded.certificates.len() + decoded.keys.len() + decoded.problems.len();
+        prop_assert!(found > 0, "neither read nor a problem: {} bytes of seed {seed}", bytes.len());
+    }
+}

@@ -1,0 +1,271 @@
+//! Walks files and folders, side by side, and decodes what could hold a certificate or a key.
+//!
+//! Nothing stops it: a folder that cannot be listed and a file that cannot be read are
+//! [`Source`]s with a problem.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use super::{
+    Source,
+    decode::{Decoded, decode},
+};
+
+/// What a walk found.
+#[derive(Clone, Debug, Default)]
+pub struct Scanned {
+    /// What holds certificates, keys or problems, by path.
+    pub sources: Vec<Source>,
+    /// How many files were looked at.
+    pub files: u64,
+}
+
+/// Names that announce certificates or keys: if there are none, that is a problem.
+const PROMISING: [&str; 10] = ["pem", "crt", "cer", "cert", "der", "key", "p12", "pfx", "jks", "keystore"];
+/// No certificate store is larger; the bundle of all of Mozilla's roots has a quarter of a megabyte.
+const LARGEST: u64 = 16 << 20;
+/// A file of another name that is larger holds something else.
+const LARGEST_OF_OTHER_NAME: u64 = 1 << 20;
+/// Not on any disk.
+const NO_DISK: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// A worker takes so many files at a time.
+const BATCH: usize = 64;
+
+/// Looks at every file below these paths. Links to files are followed, links to folders are not,
+/// unless they were asked for. Folders and links that begin with two dots are the generations of
+/// a Secret volume, which its other links lead into, and are left out.
+pub fn scan(paths: &[PathBuf], passwords: &[String]) -> Scanned {
+    let mut walk = Walk::default();
+    for path in paths {
+        walk.enter(path);
+    }
+    let Walk { mut files, mut troubles } = walk;
+    files.sort_unstable();
+    files.dedup();
+    let next = AtomicUsize::new(0);
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(files.len().div_ceil(BATCH));
+    let mut looked: Vec<Looked> = thread::scope(|scope| {
+        let work = || {
+            let mut mine = Vec::new();
+            let mut buffer = Vec::new();
+            loop {
+                let begin = next.fetch_add(BATCH, Ordering::Relaxed);
+                let Some(batch) = files.get(begin..files.len().min(begin + BATCH)) else { return mine };
+                if batch.is_empty() {
+                    return mine;
+                }
+                mine.extend(batch.iter().filter_map(|file| look(file, passwords, &mut buffer)));
+            }
+        };
+        let handles: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        for handle in handles {
+            // `decode` catches what parsers do; nothing else here panics.
+            all.extend(handle.join().unwrap_or_default());
+        }
+        all
+    });
+    // What lies there itself goes before links to it, so that a file has one place.
+    looked.sort_unstable_by(|one, other| (one.link, &one.source.at).cmp(&(other.link, &other.source.at)));
+    let mut seen = HashSet::new();
+    looked.retain(|one| one.inode.is_none_or(|inode| seen.insert(inode)));
+    let mut sources: Vec<_> = looked.into_iter().map(|looked| looked.source).collect();
+    sources.append(&mut troubles);
+    sources.sort_unstable_by(|one, other| one.at.cmp(&other.at));
+    Scanned { sources, files: files.len() as u64 }
+}
+
+/// The files that there are, before any is opened.
+#[derive(Default)]
+struct Walk {
+    files: Vec<PathBuf>,
+    troubles: Vec<Source>,
+}
+
+impl Walk {
+    /// A path that was asked for, or found.
+    fn enter(&mut self, path: &Path) {
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => self.folder(path),
+            Ok(meta) if meta.is_file() => self.files.push(path.to_owned()),
+            // A pipe, say, would wait for its other end.
+            Ok(_) => self.troubles.push(trouble(path, "neither a file nor a folder")),
+            Err(error) => self.troubles.push(trouble(path, &format!("cannot be looked at: {error}"))),
+        }
+    }
+
+    fn folder(&mut self, path: &Path) {
+        let mut waiting = vec![path.to_owned()];
+        while let Some(folder) = waiting.pop() {
+            if NO_DISK.iter().any(|other| folder.starts_with(other)) {
+                continue;
+            }
+            let entries = match fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.troubles.push(trouble(&folder, &format!("cannot be listed: {error}")));
+                    continue;
+                }
+            };
+            for entry in entries {
+                if entry.file_name().as_encoded_bytes().starts_with(b"..") {
+                    continue;
+                }
+                let path = entry.path();
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => waiting.push(path),
+                    Ok(kind) if kind.is_file() => self.files.push(path),
+                    Ok(kind) if kind.is_symlink() => self.link(path),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn link(&mut self, path: PathBuf) {
+        match fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => self.files.push(path),
+            Err(error) if promising(&path) => {
+                self.troubles.push(trouble(&path, &format!("a link that leads nowhere: {error}")));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A file that was looked at and holds something.
+struct Looked {
+    source: Source,
+    inode: Option<(u64, u64)>,
+    link: bool,
+}
+
+fn look(path: &Path, passwords: &[String], buffer: &mut Vec<u8>) -> Option<Looked> {
+    let promised = promising(path);
+    let (found, meta) = match read(path, promised, buffer) {
+        Ok(Some(meta)) => (decode(buffer, promised, passwords), Some(meta)),
+        Ok(None) => return None,
+        Err(error) => {
+            let problems = vec![format!("cannot be read: {error}")];
+            (Decoded { problems, ..Decoded::default() }, None)
+        }
+    };
+    if found == Decoded::default() {
+        return None;
+    }
+    let source = Source {
+        at: path.to_string_lossy().into_owned(),
+        found,
+        mode: meta.as_ref().map(|meta| meta.permissions().mode() & 0o7777),
+        ..Source::default()
+    };
+    Some(Looked {
+        source,
+        inode: meta.as_ref().map(|meta| (meta.dev(), meta.ino())),
+        link: path.is_symlink(),
+    })
+}
+
+/// Reads a regular file into the buffer; none where it is something else, or holds something else.
+fn read(path: &Path, promised: bool, buffer: &mut Vec<u8>) -> io::Result<Option<Metadata>> {
+    let mut file = File::open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() || (!promised && meta.len() > LARGEST_OF_OTHER_NAME) {
+        return Ok(None);
+    }
+    if meta.len() > LARGEST {
+        return Err(io::Error::other(format!("{} MiB are more than any key store has", meta.len() >> 20)));
+    }
+    buffer.clear();
+    // It may grow while it is read.
+    Read::take(&mut file, LARGEST).read_to_end(buffer)?;
+    Ok(Some(meta))
+}
+
+fn promising(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| PROMISING.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
+fn trouble(path: &Path, words: &str) -> Source {
+    let problems = vec![words.to_owned()];
+    Source {
+        at: path.to_string_lossy().into_owned(),
+        found: Decoded { problems, ..Decoded::default() },
+        ..Source::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, time::Duration};
+
+    use super::*;
+    use crate::pki::{Authority, Identity, Validity};
+
+    fn places(scanned: &Scanned, folder: &Path) -> Vec<String> {
+        let under = |at: &str| at.strip_prefix(&*folder.to_string_lossy()).unwrap_or(at).to_owned();
+        scanned.sources.iter().map(|source| under(&source.at)).collect()
+    }
+
+    fn mount(folder: &Path) {
+        let authority = Authority::new("mesh").expect("an authority");
+        let credential = authority.issue(&Identity::service("archive"), Validity::lasting(Duration::ZERO));
+        credential.and_then(|credential| credential.write(folder)).expect("a mount");
+    }
+
+    #[test]
+    fn a_mount_is_read_once_by_the_names_that_people_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        mount(&folder.path().join("archive"));
+        let scanned = scan(&[folder.path().into()], &[]);
+        let expected = ["/archive/ca.crt", "/archive/tls.crt", "/archive/tls.key"];
+        assert_eq!(places(&scanned, folder.path()), expected);
+        assert_eq!(scanned.files, 3);
+        let [bundle, chain, key] = &scanned.sources[..] else { panic!("three files") };
+        assert_eq!((bundle.found.certificates.len(), chain.found.certificates.len()), (1, 2));
+        assert_eq!(key.found.keys, [Some(chain.found.certificates[0].key)]);
+        assert_eq!((key.mode, chain.mode), (Some(0o600), Some(0o644)));
+    }
+
+    #[test]
+    fn a_file_with_many_links_has_one_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        mount(folder.path());
+        let file = folder.path().join("zz.pem");
+        fs::copy(folder.path().join("ca.crt"), &file).expect("a copy");
+        for link in ["a.0", "b.pem"] {
+            symlink(&file, folder.path().join(link)).expect("a link");
+        }
+        let scanned = scan(&[folder.path().into(), file.clone()], &[]);
+        assert_eq!(places(&scanned, folder.path()), ["/ca.crt", "/tls.crt", "/tls.key", "/zz.pem"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_problem_and_stops_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        mount(&folder.join("good"));
+        fs::write(folder.join("broken.crt"), "-----BEGIN CERTIFICATE-----\nMIIB").expect("a file");
+        fs::write(folder.join("empty.pem"), "").expect("a file");
+        fs::write(folder.join("notes.txt"), "nothing of ours").expect("a file");
+        fs::write(folder.join("photo"), [0x30, 0x82, 0xff, 0xff, 7]).expect("a file");
+        symlink("nowhere", folder.join("gone.pem")).expect("a link");
+        let scanned = scan(&[folder.into(), folder.join("never")], &[]);
+        let problems: Vec<_> = scanned
+            .sources
+            .iter()
+            .flat_map(|source| source.found.problems.iter().map(|words| format!("{}: {words}", source.at)))
+            .map(|line| line.replace(&*folder.to_string_lossy(), ""))
+            .collect();
+        insta::assert_snapshot!(problems.join("\n"));
+        assert_eq!(scanned.sources.iter().map(|source| source.found.certificates.len()).sum::<usize>(), 3);
+    }
+}
