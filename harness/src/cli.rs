@@ -9,6 +9,7 @@ pub mod exit;
 mod find;
 mod history;
 mod interrupt;
+mod inventory;
 mod launch;
 mod list;
 mod logs;
@@ -49,7 +50,8 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 every scenario gave the verdict that it must give, 1 one did not, 2 unknown,
-3 a required runtime is missing, 64 usage, 70 a bug of notafter.
+3 a required runtime is missing, 64 usage, 70 a bug of notafter. Of an inventory, 1 says that
+a finding is urgent.
 
 Environment: NOTAFTER_STATE is the folder that keeps the evidence of runs; NO_COLOR and
 CLICOLOR_FORCE switch colour off and on.";
@@ -70,6 +72,8 @@ enum Command {
     Orders(orders::Args),
     /// Break a cluster and keep it up to look at
     Reproduce(reproduce::Args),
+    /// Show what certificates there are, on disk and on the wire, and until when
+    Inventory(inventory::Args),
     /// Show the report of a run of the past
     Report(report::Args),
     /// Remove what dead runs left behind
@@ -120,6 +124,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::Orders(args) => runtime.block_on(orders::run(suite, args)),
         Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),
         Command::Report(args) => report::run(suite, args),
+        Command::Inventory(args) => runtime.block_on(inventory::run(args)),
         Command::Sweep(args) => sweep::run(args),
         Command::Doctor => runtime.block_on(doctor::run()),
         Command::Completions(args) => completions::run(args, Cli::command()),

@@ -12,7 +12,7 @@ mod orders;
 pub mod past;
 mod prose;
 mod repair;
-mod table;
+pub(crate) mod table;
 mod terminal;
 mod timeline;
 

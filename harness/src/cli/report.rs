@@ -129,7 +129,8 @@ fn of_orders(folder: &RunFolder, format: Format) -> Result<Option<String>> {
     }
 }
 
-fn find(name: &str) -> Result<RunFolder> {
+/// The run of this id or folder, or the latest.
+pub(super) fn find(name: &str) -> Result<RunFolder> {
     let state = state_folder();
     let runs = run::runs(&state);
     let no_run = |what: String| {

@@ -17,6 +17,7 @@ use x509_parser::{
     x509::{SubjectPublicKeyInfo, X509Name},
 };
 
+use super::threshold::Lifetime;
 use crate::pki;
 
 /// One certificate: what it says of itself, and nothing of where it is.
@@ -143,6 +144,11 @@ impl Certificate {
     pub fn called(&self) -> &str {
         let named = self.common_name.as_deref().or(self.names.first().map(String::as_str));
         named.unwrap_or(if self.subject.is_empty() { &self.serial } else { &self.subject })
+    }
+
+    /// From when to when it is valid.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime { not_before: self.not_before, not_after: self.not_after }
     }
 
     /// How people call who issued it.

@@ -1,0 +1,213 @@
+//! `notafter inventory`: what certificates there are, on disk and on the wire, and until when.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    exit,
+    output::{print, say, style},
+    report,
+};
+use crate::{
+    error::{Context, Error, Result},
+    inventory::{
+        self, Diff, Inventory, Owners, Rank, Source,
+        cluster::{self, Member},
+        endpoint::{self, Target},
+        scan::{self, Scanned},
+    },
+    report::Style,
+};
+
+/// The password of key stores, in the environment: on a command line everybody could read it.
+const PASSWORD: &str = "NOTAFTER_KEYSTORE_PASSWORD";
+
+/// What is looked at, and how it is told.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Files, folders, and servers
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<String>,
+
+    /// In which form
+    #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Table)]
+    form: Form,
+
+    /// Whose what is: a TOML file of `"GLOB" = "person or team"`, matched against places and names
+    #[arg(long, value_name = "FILE")]
+    owners: Option<PathBuf>,
+
+    /// Tell only what belongs to this owner
+    #[arg(long, value_name = "OWNER", requires = "owners")]
+    owner: Option<String>,
+
+    /// Tell what has changed since an inventory that was kept with `--as json`
+    #[arg(long, value_name = "OLD.JSON")]
+    diff: Option<PathBuf>,
+
+    /// Judge as of this instant instead of now: 2026-11-24T05:30:00Z
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    now: Option<i64>,
+
+    /// Write to a file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+A source is a file or a folder (PEM, DER, PKCS#12, kubeconfigs), or a server: HOST:PORT, or
+postgres://HOST:PORT, also mysql, ldap, smtp and imap, which begin TLS in their own way; or run:ID
+or run:last, the cluster of a run that is up.
+A password of PKCS#12 files is taken from NOTAFTER_KEYSTORE_PASSWORD.
+
+Exit codes: 0 nothing is wrong, or nothing urgent; 1 a finding has rank page or critical.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// For a person at a terminal
+    Table,
+    /// All that is known; what --diff reads
+    Json,
+    /// A row a certificate
+    Csv,
+    /// For a ticket or a wiki
+    Markdown,
+    /// A calendar of expiries and of when to renew
+    Ics,
+    /// For Prometheus, by the names that people alert on
+    Openmetrics,
+}
+
+/// Looks, judges and tells.
+///
+/// # Errors
+/// If a source is none, or something cannot be read or written.
+pub async fn run(args: &Args) -> Result<u8> {
+    let owners = args.owners.as_deref().map_or_else(|| Ok(Owners::default()), Owners::read)?;
+    let (sources, files) = look(&args.sources).await?;
+    let now = args.now.unwrap_or_else(|| OffsetDateTime::now_utc().unix_timestamp());
+    let mut inventory = Inventory::of(sources, files, &owners, now);
+    if let Some(owner) = &args.owner {
+        inventory = inventory.of_owner(owner);
+    }
+    let before = args.diff.as_deref().map(read).transpose()?;
+    let style = if args.out.is_some() { Style::default() } else { style() };
+    let text = match &before {
+        Some(before) => tell_diff(&Diff::between(before, &inventory), args.form)?,
+        None => tell(&inventory, args, style)?,
+    };
+    match &args.out {
+        Some(path) => write(path, &text)?,
+        None => print(&text)?,
+    }
+    let urgent = inventory.findings.iter().any(|finding| finding.rank <= Rank::Critical);
+    Ok(if urgent { exit::NOT_AS_EXPECTED } else { exit::AS_EXPECTED })
+}
+
+/// Everything that was asked for, and how many files were looked at.
+async fn look(named: &[String]) -> Result<(Vec<Source>, u64)> {
+    let (mut paths, mut targets, mut members) = (Vec::new(), Vec::new(), Vec::new());
+    for name in named {
+        if let Some(run) = name.strip_prefix("run:") {
+            members.extend(cluster::members(&report::find(run)?)?);
+            continue;
+        }
+        match Target::parse(name)? {
+            // A file may have a colon in its name.
+            _ if Path::new(name).symlink_metadata().is_ok() => paths.push(PathBuf::from(name)),
+            Some(target) => targets.push(target),
+            None => {
+                return Err(Error::usage(format!("`{name}` is no file, no folder and no server"))
+                    .hint("a server is HOST:PORT or PROTOCOL://HOST:PORT; see `notafter inventory --help`"));
+            }
+        }
+    }
+    for member in &members {
+        match &member.target {
+            Some(target) => targets.push(target.clone()),
+            None => say(format_args!("{} listens in its container; only its files are told", member.service)),
+        }
+    }
+    let passwords: Vec<_> = std::env::var(PASSWORD).into_iter().collect();
+    let scanning = tokio::task::spawn_blocking(move || scan_all(&paths, &members, &passwords));
+    let mut asked = endpoint::ask_all(targets).await;
+    let mut scanned = scanning.await.map_err(Error::bug)?;
+    scanned.sources.append(&mut asked);
+    Ok((scanned.sources, scanned.files))
+}
+
+/// Files that were named, and those of services, which are told whose they are.
+fn scan_all(paths: &[PathBuf], members: &[Member], passwords: &[String]) -> Scanned {
+    let mut all = scan::scan(paths, passwords);
+    for member in members {
+        let scanned = scan::scan(&member.folders, passwords);
+        all.files += scanned.files;
+        let service = Some(member.service.clone());
+        all.sources.extend(scanned.sources.into_iter().map(|one| Source { service: service.clone(), ..one }));
+    }
+    all
+}
+
+fn tell(inventory: &Inventory, args: &Args, style: Style) -> Result<String> {
+    match args.form {
+        Form::Table => Ok(inventory::table(inventory, style)),
+        Form::Json => json(inventory),
+        Form::Csv => inventory::csv(inventory),
+        Form::Markdown => Ok(inventory::markdown(inventory)),
+        Form::Ics => Ok(inventory::calendar(inventory, args.owner.as_deref())),
+        Form::Openmetrics => Ok(inventory::openmetrics(inventory)),
+    }
+}
+
+fn tell_diff(diff: &Diff, form: Form) -> Result<String> {
+    match form {
+        Form::Table => Ok(diff.table()),
+        Form::Json => json(diff),
+        _ => Err(Error::usage("what has changed has no such form")
+            .hint("--diff goes with --as table or --as json")),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value).context(|| "cannot write JSON".into())? + "\n")
+}
+
+/// Reads an inventory of before.
+fn read(path: &Path) -> Result<Inventory> {
+    let place = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Error::usage(format!("cannot read {place}")).because(error))?;
+    let old: Inventory = serde_json::from_str(&text).map_err(|error| {
+        Error::usage(format!("{place} is no inventory"))
+            .because(error)
+            .hint("--diff reads what `notafter inventory --as json` wrote")
+    })?;
+    if old.schema != inventory::SCHEMA {
+        return Err(Error::usage(format!(
+            "{place}: expected an inventory of schema {}, found {}",
+            inventory::SCHEMA,
+            old.schema
+        ))
+        .hint("make it anew with this version"));
+    }
+    Ok(old)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|error| {
+        Error::usage(format!("cannot write {}", path.display()))
+            .because(error)
+            .hint("choose another place with --out FILE")
+    })
+}
+
+fn instant(text: &str) -> Result<i64, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map(OffsetDateTime::unix_timestamp)
+        .map_err(|error| format!("{error}; an instant looks like 2026-11-24T05:30:00Z"))
+}

@@ -1,0 +1,76 @@
+//! The inventory as CSV: a row a certificate, for spreadsheets and scripts.
+
+use super::{Inventory, Judged, instant::exact};
+use crate::error::{Context, Error, Result};
+
+const HEADER: [&str; 22] = [
+    "certificate",
+    "subject",
+    "names",
+    "role",
+    "key_type",
+    "serial",
+    "fingerprint",
+    "not_before",
+    "not_after",
+    "share_left",
+    "renew_by",
+    "level",
+    "authority",
+    "externally_managed",
+    "chain",
+    "ends_first",
+    "ends_first_at",
+    "on_disk",
+    "on_wire",
+    "last_rotation",
+    "owner",
+    "places",
+];
+
+/// All certificates. Names are apart by spaces, places by `; `; instants are those of RFC 3339.
+///
+/// # Errors
+/// Never in memory; the writer could fail elsewhere.
+pub fn csv(inventory: &Inventory) -> Result<String> {
+    let failed = || "cannot write CSV".to_owned();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(HEADER).context(failed)?;
+    for entry in &inventory.certificates {
+        let certificate = &entry.certificate;
+        let judged = match &entry.chain.judged {
+            None => String::new(),
+            Some(Judged::Verifies) => "verifies".into(),
+            Some(Judged::Fails(why)) => format!("fails: {why}"),
+            Some(Judged::Unknown(why)) => format!("unknown: {why}"),
+        };
+        let places: Vec<_> = entry.places.iter().map(|place| place.at.as_str()).collect();
+        let row: [&str; HEADER.len()] = [
+            &entry.name,
+            &certificate.subject,
+            &certificate.names.join(" "),
+            certificate.role.name(),
+            &certificate.key_type,
+            &certificate.serial,
+            &certificate.fingerprint.to_string(),
+            &exact(certificate.not_before),
+            &exact(certificate.not_after),
+            &format!("{:.3}", entry.share_left),
+            &exact(entry.renew_by),
+            entry.level.name(),
+            &entry.authority,
+            if entry.externally_managed { "yes" } else { "no" },
+            &judged,
+            &entry.chain.ends_first.called,
+            &exact(entry.chain.ends_first.not_after),
+            entry.on_disk.as_deref().unwrap_or_default(),
+            entry.on_wire.as_deref().unwrap_or_default(),
+            &exact(entry.rotated),
+            entry.owner.as_deref().unwrap_or_default(),
+            &places.join("; "),
+        ];
+        writer.write_record(row).context(failed)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| Error::new(failed()).because(error.into_error()))?;
+    String::from_utf8(bytes).context(failed)
+}
