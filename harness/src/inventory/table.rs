@@ -19,6 +19,10 @@ use crate::{
 const MOST_ROWS: usize = 200;
 /// The same for findings, of which the worst come first.
 const MOST_FINDINGS: usize = 50;
+/// Columns below which a date stands above its time, or there is one column less.
+const ROOMY: usize = 116;
+/// The column that makes room for the owner where there is little.
+const ROTATED: usize = 7;
 
 /// Everything for a person at a terminal.
 pub fn table(inventory: &Inventory, style: Style) -> String {
@@ -79,16 +83,27 @@ fn rows(inventory: &Inventory, style: Style) -> String {
     if owned {
         header.push("OWNER");
     }
+    let narrow = owned || style.width < ROOMY;
+    let cramped = owned && style.width < ROOMY;
+    if cramped {
+        header.remove(ROTATED);
+    }
     let mut table = empty_table(style, &header);
-    // What is one word in the header is torn nowhere; a date may stand above its time.
-    let expires = if style.width < 116 { 12 } else { 22 };
-    for (column, least) in [(0, 11), (1, expires), (3, 11), (4, 10), (7, 10)] {
+    // No word of the header is torn, and no serial number.
+    let expires = if narrow { 12 } else { 22 };
+    let last = if cramped { 11 } else { 10 };
+    for (column, least) in [(0, 11), (1, expires), (2, 8), (3, 11), (4, 10), (5, 8), (6, 8), (ROTATED, last)]
+    {
         if let Some(column) = table.column_mut(column) {
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least + 2)));
         }
     }
     for entry in inventory.certificates.iter().take(MOST_ROWS) {
-        table.add_row(row(entry, inventory.now, owned));
+        let mut row = row(entry, inventory.now, owned);
+        if cramped {
+            row.remove(ROTATED);
+        }
+        table.add_row(row);
     }
     lines(&table)
 }
