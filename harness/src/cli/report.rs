@@ -70,6 +70,10 @@ impl Args {
 pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let folder = find(&args.run)?;
     if let Some(text) = of_orders(&folder, args.format())? {
+        if args.rejudge {
+            return Err(Error::usage("trials of orders are judged together and not again")
+                .hint("without --rejudge their report is shown as it was told"));
+        }
         print(&text)?;
         return Ok(exit::AS_EXPECTED);
     }
