@@ -27,14 +27,18 @@ pub(super) fn decode(bytes: &[u8]) -> Decoded {
         // A section ends with its own end, and at the latest where the next one begins.
         let next = find(after, BEGIN).map_or(rest.len(), |next| BEGIN.len() + next);
         let section = &rest[..next];
-        let label = label(after);
-        let whole = find(section, END).and_then(|end| {
-            let line = section[end..].iter().position(|byte| *byte == b'\n');
-            line.map_or(Some(section), |line| section.get(..=end + line))
-        });
-        match whole {
-            Some(whole) => section_of(whole, &label, number, &mut decoded),
-            None => decoded.problems.push(format!("section {number} ({label}) has no end")),
+        let begins = label(after);
+        match find(section, END).map(|end| (end, label(&section[end + END.len()..]))) {
+            // RFC 7468, section 3: the labels are the same, so one of them is damaged.
+            Some((_, ends)) if ends != begins => {
+                decoded.problems.push(format!("section {number} begins as {begins} and ends as {ends}"));
+            }
+            Some((end, _)) => {
+                let line = section[end..].iter().position(|byte| *byte == b'\n');
+                let whole = line.map_or(section, |line| &section[..=end + line]);
+                section_of(whole, &begins, number, &mut decoded);
+            }
+            None => decoded.problems.push(format!("section {number} ({begins}) has no end")),
         }
         rest = &rest[next..];
     }
