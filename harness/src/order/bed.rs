@@ -16,7 +16,7 @@ use crate::{
     run::RunFolder,
     runtime::{Cluster, Order, Runtime, provision},
     stage::last_words,
-    system::{Filled, System},
+    system::{Filled, Start, System},
     watch::Watch,
 };
 
@@ -243,16 +243,21 @@ impl Bed {
         Ok(())
     }
 
-    /// Waits until each of these is ready, has ended, or waits for something that comes later.
+    /// Waits until each of these is ready, has ended, or waits for something that comes later. Who exits
+    /// when a need does not answer waits for nobody: on a busy machine it would else have come to ask
+    /// only after the next one was up, and got away with it.
     async fn settled(&mut self, services: &[String], deadline: Instant) {
         let began = Instant::now();
+        let waits: Vec<bool> = services.iter().map(|name| self.waits_for_needs(name)).collect();
         let patience = (self.seen.usual * 3).clamp(SETTLED[0], SETTLED[1]);
         loop {
             let seen = self.seen.look();
-            let open = services
-                .iter()
-                .filter_map(|name| seen.get(name))
-                .any(|one| !one.ready && one.ended == 0 && !(one.live && began.elapsed() >= patience));
+            let open = services.iter().zip(&waits).any(|(name, waits)| {
+                seen.get(name).is_some_and(|one| {
+                    let is_waiting = *waits && one.live && began.elapsed() >= patience;
+                    !one.ready && one.ended == 0 && !is_waiting
+                })
+            });
             if !open {
                 break;
             }
@@ -306,6 +311,10 @@ impl Bed {
                 sleep(LOOK).await;
             }
         }
+    }
+
+    fn waits_for_needs(&self, name: &str) -> bool {
+        self.cluster.system().service(name).is_none_or(|service| service.start == Start::InAnyOrder)
     }
 
     fn names(&self) -> Vec<String> {
