@@ -18,7 +18,7 @@ mod validity;
 
 pub use authorities::Pki;
 pub use authority::{Authority, Overlap};
-pub use credential::{Credential, write_bundle};
+pub use credential::{Credential, write_bundle, write_bundle_alone};
 pub use error::PkiError;
 pub use identity::{Identity, Usage};
 pub use issuer::Issuer;

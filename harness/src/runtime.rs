@@ -223,6 +223,16 @@ impl Cluster {
         pki::write_bundle(&folder, bundle_pem).context(|| format!("cannot install a bundle of {service}"))
     }
 
+    /// Puts a bundle into a mount and takes away the credential that was there, as before the first start.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn empty_mount(&self, service: &str, mount: &str, bundle_pem: &str) -> Result<()> {
+        let folder = self.mount(service, mount)?;
+        pki::write_bundle_alone(&folder, bundle_pem)
+            .context(|| format!("cannot empty mount `{mount}` of {service}"))
+    }
+
     /// Gives a service the issuing key of an authority.
     ///
     /// # Errors

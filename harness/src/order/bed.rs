@@ -208,9 +208,8 @@ impl Bed {
             self.cluster.forget(&service.name)?;
             for (name, mount) in &service.mounts {
                 if mount.filled == Filled::ByItself {
-                    // The bundle alone: the credential that the service got goes with what was there.
                     let bundle = self.pki.authority(&mount.authority)?.bundle();
-                    self.cluster.install_bundle(&service.name, name, &bundle)?;
+                    self.cluster.empty_mount(&service.name, name, &bundle)?;
                 }
             }
         }

@@ -194,6 +194,15 @@ pub fn write_bundle(folder: &Path, bundle_pem: &str) -> Result<(), PkiError> {
     held.replace(&Files { bundle: Some(bundle_pem.as_bytes().into()), ..files })
 }
 
+/// Writes the bundle of a folder and takes away its credential, if it has one.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn write_bundle_alone(folder: &Path, bundle_pem: &str) -> Result<(), PkiError> {
+    let held = mount::Held::hold(folder)?;
+    held.replace(&Files { bundle: Some(bundle_pem.as_bytes().into()), ..Files::default() })
+}
+
 const CHAIN: &str = "a leaf and its intermediates in PEM";
 const KEY: &str = "a private key, PKCS#8 in PEM";
 const BUNDLE: &str = "at least one trusted root in PEM";
@@ -303,6 +312,19 @@ mod tests {
         credential.write(mount.path()).expect("a mount");
         assert_same(&Credential::read(mount.path()).expect("a credential"), &credential);
         assert_same(&Credential::read(plain(&credential).path()).expect("a credential"), &credential);
+    }
+
+    #[test]
+    fn a_bundle_alone_takes_the_credential_away_and_a_bundle_does_not() {
+        let credential = issue();
+        let mount = tempfile::tempdir().expect("a folder");
+        credential.write(mount.path()).expect("a mount");
+        write_bundle(mount.path(), credential.bundle_pem()).expect("a bundle");
+        assert_same(&Credential::read(mount.path()).expect("a credential"), &credential);
+        write_bundle_alone(mount.path(), credential.bundle_pem()).expect("a bundle");
+        assert!(Credential::read(mount.path()).is_err());
+        let left = [CHAIN_FILE, KEY_FILE, BUNDLE_FILE].map(|file| mount.path().join(file).exists());
+        assert_eq!(left, [false, false, true]);
     }
 
     #[test]
