@@ -8,7 +8,8 @@ use super::{Came, Precedence, Start};
 /// So many starts that went well with a service there say that it is enough.
 const ENOUGH: usize = 2;
 
-/// A race that is won more often than this times as often as it is lost is no explanation.
+/// A race that is won more often than this times as often as it is lost is no explanation, unless every
+/// failure names it.
 const LUCK: usize = 2;
 
 /// The service that was missing at the start of every failure, or ran by the end of each. Of several
@@ -19,15 +20,19 @@ pub fn suspects(n: usize, service: usize, own: &[&Start]) -> Vec<Precedence> {
     let Some(Start { came: Came::Failed(why), order, .. }) = failed.first() else { return Vec::new() };
     let lacked = |start: &Start, one: usize| !start.up_at_start.contains(&one);
     let harmed = |start: &Start, one: usize| start.ran.contains(&one);
+    let named = |one: usize| failed.iter().all(|start| start.named.contains(&one));
     let guilty = |is_wrong: &dyn Fn(&Start, usize) -> bool| -> Vec<(usize, usize)> {
         let always = (0..n).filter(|one| *one != service && failed.iter().all(|start| is_wrong(start, *one)));
         let lucky = |one: usize| well.iter().filter(|start| is_wrong(start, one)).count();
         let counted = always.map(|one| (lucky(one), one));
-        counted.filter(|(lucky, _)| well.len() - lucky >= ENOUGH && *lucky <= LUCK * failed.len()).collect()
+        counted
+            .filter(|(lucky, one)| {
+                well.len() - lucky >= ENOUGH && (*lucky <= LUCK * failed.len() || named(*one))
+            })
+            .collect()
     };
     let (mut needs, mut harms) = (guilty(&lacked), guilty(&harmed));
     // What comes up together is told apart by chance; what the service itself says is no chance.
-    let named = |one: usize| failed.iter().all(|start| start.named.contains(&one));
     if needs.iter().any(|(_, one)| named(*one)) {
         needs.retain(|(_, one)| named(*one));
         harms.clear();
@@ -120,7 +125,8 @@ mod tests {
     fn what_mostly_goes_well_is_no_race() {
         let mut starts = vec![start(&[0, 1, 2, 3], &[], None); 2];
         starts.extend(vec![start(&[1, 2, 3], &[], None); 3]);
-        starts.push(start(&[1, 2, 3], &[], Some(&[0])));
-        assert_eq!(found(&starts), []);
+        let failed = |named| start(&[1, 2, 3], &[], Some(named));
+        assert_eq!(found(&[starts.clone(), vec![failed(&[])]].concat()), []);
+        assert_eq!(found(&[starts, vec![failed(&[0])]].concat()), [(0, 9, 3)], "the failure names it");
     }
 }
