@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -100,9 +100,10 @@ pub struct Status {
     pub waits_for: Vec<String>,
     /// The leaf in use, by mount.
     pub credentials: BTreeMap<String, Leaf>,
-    /// The leaf that each client showed in its latest handshake, by the client's name and the
-    /// authority that issued it (`archive@mesh`).
-    pub clients: BTreeMap<String, Leaf>,
+    /// The leaf that each client showed in its latest handshake, refused or not, by the client's name
+    /// and the authority that issued it (`archive@mesh`), and by the address that it called from:
+    /// others may hold the same credential, a prober for one.
+    pub clients: BTreeMap<String, BTreeMap<IpAddr, Leaf>>,
 }
 
 impl Status {

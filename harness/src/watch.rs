@@ -12,6 +12,7 @@ use crate::{
     http::Plain,
     runtime::Cluster,
     service::Status,
+    sightings::Key,
     system::System,
 };
 
@@ -51,7 +52,7 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
     let mut plain = Plain::new(address);
     let mut process = Process::of(&service, &recorder);
     let mut last: Option<Health> = None;
-    let mut seen: HashMap<String, Leaf> = HashMap::new();
+    let mut seen: HashMap<Key, Leaf> = HashMap::new();
     let mut last_of: Option<u32> = None;
     let mut asked = Instant::now();
     let mut known: Option<u64> = None;
@@ -84,12 +85,17 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
             recorder.record(What::Health(health.clone()));
             last = Some(health);
         }
-        for (client, leaf) in status.map(|status| status.clients).unwrap_or_default() {
-            if seen.get(&client) != Some(&leaf) {
-                if let Some((service, mount)) = mount_of(cluster.system(), &client) {
-                    recorder.record(What::Using { service, mount, leaf: leaf.clone() });
-                }
-                seen.insert(client, leaf);
+        for (client, sources) in status.map(|status| status.clients).unwrap_or_default() {
+            let Some(key) = mount_of(cluster.system(), &client) else { continue };
+            // The prober shows what is installed, whether or not the service does: only what came from the
+            // service's own address is the service's.
+            let Some(leaf) = cluster.address(&key.0).ok().and_then(|own| sources.get(&own.ip())) else {
+                continue;
+            };
+            if seen.get(&key) != Some(leaf) {
+                let (service, mount) = key.clone();
+                recorder.record(What::Using { service, mount, leaf: leaf.clone() });
+                seen.insert(key, leaf.clone());
             }
         }
     }
@@ -130,7 +136,7 @@ impl Process {
 
 /// Whose mount a client's certificate came from: `archive@mesh` is the mount of `archive` whose
 /// authority is `mesh`. None for users, probes and strangers.
-fn mount_of(system: &System, client: &str) -> Option<(String, String)> {
+fn mount_of(system: &System, client: &str) -> Option<Key> {
     let (name, authority) = client.split_once('@')?;
     let service = system.service(name)?;
     let (mount, _) = service.mounts.iter().find(|(_, mount)| mount.authority == authority)?;

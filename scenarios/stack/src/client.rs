@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -48,6 +49,8 @@ pub struct Client {
     known: BTreeMap<String, String>,
     mounts: Arc<Mounts>,
     settings: Common,
+    /// The address that it calls from.
+    from: IpAddr,
     found: Arc<Addresses>,
     asked: Mutex<HashMap<String, Instant>>,
     /// Names that were unknown once.
@@ -90,6 +93,7 @@ impl Client {
             known: config.known.clone(),
             mounts,
             settings: settings.clone(),
+            from: config.listen.ip(),
             found: Arc::default(),
             asked: Mutex::default(),
             unknown: Mutex::default(),
@@ -197,7 +201,7 @@ impl Client {
         {
             return Some(kept.pool.clone());
         }
-        let connector = Connector::new(mount.clone(), self.found.clone(), &self.settings);
+        let connector = Connector::new(mount.clone(), self.found.clone(), self.from, &self.settings);
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(if self.settings.pool { KEPT } else { 0 })

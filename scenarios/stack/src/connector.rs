@@ -7,6 +7,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -21,7 +22,7 @@ use hyper_util::{
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -76,15 +77,17 @@ impl Addresses {
 pub struct Connector {
     mount: Arc<Mount>,
     found: Arc<Addresses>,
+    /// Its own: who is called can tell its calls from those of others who hold the same credential.
+    from: IpAddr,
     limit: Duration,
     cuts_at_expiry: bool,
 }
 
 impl Connector {
     /// A connector that shows what is in use in `mount`.
-    pub fn new(mount: Arc<Mount>, found: Arc<Addresses>, settings: &Common) -> Self {
+    pub fn new(mount: Arc<Mount>, found: Arc<Addresses>, from: IpAddr, settings: &Common) -> Self {
         let limit = settings.connect_timeout.0;
-        Self { mount, found, limit, cuts_at_expiry: settings.cuts_at_expiry() }
+        Self { mount, found, from, limit, cuts_at_expiry: settings.cuts_at_expiry() }
     }
 
     async fn connect(self, service: String) -> io::Result<TokioIo<Kept>> {
@@ -92,8 +95,9 @@ impl Connector {
         let address = self.found.of(&service).ok_or_else(|| gone("no address"))?;
         let in_use = self.mount.in_use().ok_or_else(|| gone("no credential"))?;
         let name = ServerName::try_from(service).map_err(|_| gone("no DNS name"))?;
+        let from = self.from;
         let open = async {
-            let stream = TcpStream::connect(&address).await?;
+            let stream = connect(&address, from).await?;
             stream.set_nodelay(true)?;
             TlsConnector::from(in_use.client.clone()).connect(name, stream).await
         };
@@ -106,6 +110,23 @@ impl Connector {
         let watched = self.cuts_at_expiry && wait::unix_seconds() <= ends;
         Ok(TokioIo::new(Kept { stream, ends: if watched { ends } else { i64::MAX } }))
     }
+}
+
+/// A connection to the first address of a name that answers, from an address of one's own.
+async fn connect(address: &str, from: IpAddr) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "no address");
+    for address in lookup_host(address).await?.filter(|address| address.is_ipv4() == from.is_ipv4()) {
+        let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Everybody's address is nobody's: the system chooses.
+        if !from.is_unspecified() {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 impl Service<Uri> for Connector {

@@ -9,6 +9,7 @@
 //! role.
 
 pub mod client;
+pub mod clients;
 mod connector;
 pub mod credentials;
 mod disk;

@@ -14,7 +14,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use notafter::{history::Leaf, system::Span};
+use notafter::system::Span;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -60,17 +60,6 @@ pub struct Manager {
     file: PathBuf,
 }
 
-/// One registered service, as the manager sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Registered {
-    /// Its name.
-    pub name: String,
-    /// `host:port`.
-    pub address: String,
-    /// The node certificate that it showed in its latest handshake.
-    pub node: Option<Leaf>,
-}
-
 impl Role for Manager {
     type Settings = Settings;
 
@@ -107,13 +96,6 @@ impl Manager {
             self.authorities.get(mount).ok_or_else(|| format!("no authority for mount `{mount}`"))?;
         self.issuers.issue(authority, name, &application.csr)
     }
-
-    fn registered(&self, name: &str, address: &str) -> Registered {
-        // The manager serves node certificates, so its clients are of the authority that issues them.
-        let node =
-            self.authorities.get("node").and_then(|node| self.service.leaf_of(&format!("{name}@{node}")));
-        Registered { name: name.into(), address: address.into(), node }
-    }
 }
 
 async fn credentials(
@@ -147,14 +129,16 @@ async fn register(
     Ok(Json(here))
 }
 
-async fn service(State(manager): State<Arc<Manager>>, Path(name): Path<String>) -> Answer<Registered> {
+async fn service(State(manager): State<Arc<Manager>>, Path(name): Path<String>) -> Answer<Registration> {
     let registry = manager.registry.lock().unwrap_or_else(PoisonError::into_inner);
     let address =
         registry.get(&name).ok_or_else(|| Failure::missing(format!("`{name}` is not registered")))?;
-    Ok(Json(manager.registered(&name, address)))
+    Ok(Json(Registration { address: address.clone(), name }))
 }
 
-async fn services(State(manager): State<Arc<Manager>>) -> Json<Vec<Registered>> {
+async fn services(State(manager): State<Arc<Manager>>) -> Json<Vec<Registration>> {
     let registry = manager.registry.lock().unwrap_or_else(PoisonError::into_inner);
-    Json(registry.iter().map(|(name, address)| manager.registered(name, address)).collect())
+    let registered =
+        |(name, address): (&String, &String)| Registration { name: name.clone(), address: address.clone() };
+    Json(registry.iter().map(registered).collect())
 }

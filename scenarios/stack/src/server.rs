@@ -35,7 +35,7 @@ use crate::{
     credentials::{LOOK, Mount, has_expired},
     reply::Failure,
     service::Service,
-    tls::{EXPIRED, Peer, Trouble},
+    tls::{self, EXPIRED, Peer, Trouble},
     wait,
 };
 
@@ -133,8 +133,13 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mount: Arc<Mount>,
     };
     // Without it an answer may wait for the client's acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
+    let Ok(from) = stream.peer_addr() else { return };
     let accept = TlsAcceptor::from(in_use.server.clone()).accept(stream).into_fallible();
-    let stream = match timeout(HANDSHAKE, accept).await {
+    let (accepted, refused) = tls::noting_refused(timeout(HANDSHAKE, accept)).await;
+    if let Some(peer) = refused {
+        service.clients.saw(&peer, from.ip());
+    }
+    let stream = match accepted {
         Ok(Ok(stream)) => stream,
         Ok(Err((error, stream))) => {
             service.log.say(&format!("turned a client away: {}", Trouble::of(&error)));
@@ -143,7 +148,7 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mount: Arc<Mount>,
         Err(_) => return service.log.say("turned a client away: no handshake in time"),
     };
     let peer = Peer::of(stream.get_ref().1.peer_certificates());
-    service.saw(&peer);
+    service.clients.saw(&peer, from.ip());
     let cuts = service.settings.cuts_at_expiry() && !service.settings.fails_open;
     let own = in_use.leaf.clone();
     let answer = service_fn(move |mut request: Request<_>| {

@@ -13,21 +13,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use hyper::{Method, body::Bytes};
-use notafter::{
-    history::Leaf,
-    service::{Config, Status},
-};
+use notafter::service::{Config, Status};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::Notify;
 
 use crate::{
     client::{Client, HopError},
+    clients::Clients,
     credentials::{Mount, Mounts},
     enrol::{Application, Issued},
     log::Log,
     reply::Failure,
     settings::Common,
-    tls::{EXPIRED, Peer},
+    tls::EXPIRED,
 };
 
 /// Of a service that can be told nothing of its own.
@@ -81,7 +79,8 @@ pub struct Service {
     pub drowned: Notify,
     /// Told when what it says about itself has changed, but not when a certificate reaches its end.
     pub changes: Arc<Notify>,
-    clients: Mutex<BTreeMap<String, Leaf>>,
+    /// What clients have shown.
+    pub clients: Arc<Clients>,
     trouble: Mutex<BTreeMap<&'static str, String>>,
 }
 
@@ -119,6 +118,7 @@ impl Service {
     /// A service that has done nothing yet.
     pub fn new(config: Config, settings: Common) -> Self {
         let changes = Arc::<Notify>::default();
+        let clients = Arc::new(Clients::new(changes.clone()));
         let mount = |(name, folder): (&String, &PathBuf)| {
             let mount = Mount::new(name, folder, settings.fails_open, changes.clone());
             (name.clone(), Arc::new(mount))
@@ -132,7 +132,7 @@ impl Service {
             config,
             drowned: Notify::new(),
             changes,
-            clients: Mutex::default(),
+            clients,
             trouble: Mutex::default(),
         }
     }
@@ -183,7 +183,7 @@ impl Service {
             ready: waits_for.is_empty(),
             waits_for,
             credentials: self.mounts.iter().filter_map(credential).collect(),
-            clients: self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            clients: self.clients.all(),
         }
     }
 
@@ -201,21 +201,5 @@ impl Service {
         if is_new {
             self.changes.notify_waiters();
         }
-    }
-
-    /// Remembers what a client has shown.
-    pub fn saw(&self, peer: &Peer) {
-        if let Some(leaf) = &peer.leaf {
-            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = clients.insert(format!("{}@{}", peer.name, peer.authority), leaf.clone());
-            if before.as_ref() != Some(leaf) {
-                self.changes.notify_waiters();
-            }
-        }
-    }
-
-    /// The leaf that a client showed in its latest handshake, as long as it is valid.
-    pub fn leaf_of(&self, client: &str) -> Option<Leaf> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(client).cloned()
     }
 }

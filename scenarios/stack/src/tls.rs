@@ -2,8 +2,11 @@
 
 use std::{
     borrow::Cow,
+    cell::RefCell,
     error::Error,
-    fmt, io,
+    fmt,
+    future::Future,
+    io,
     sync::{Arc, OnceLock},
 };
 
@@ -41,7 +44,8 @@ pub fn server(
     let strict = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider().clone())
         .build()
         .map_err(|error| error.to_string())?;
-    let verifier = if fails_open { Arc::new(LetsIn { strict }) } else { strict };
+    let verifier: Arc<dyn ClientCertVerifier> =
+        if fails_open { Arc::new(LetsIn { strict }) } else { Arc::new(Strict { verifier: strict }) };
     let builder = ServerConfig::builder_with_provider(provider().clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -218,6 +222,69 @@ fn certificate_words(error: &CertificateError) -> Cow<'static, str> {
         E::BadSignature => "bad signature".into(),
         E::Revoked => "certificate revoked".into(),
         other => other.to_string().into(),
+    }
+}
+
+tokio::task_local! {
+    /// Whom the handshake of this task has refused. rustls shows the certificate of a client that it
+    /// refuses to nobody but the verifier, and one verifier serves all handshakes.
+    static REFUSED: RefCell<Option<Peer>>;
+}
+
+/// Does a handshake; gives what came of it, and who was refused, if somebody was.
+pub async fn noting_refused<T>(handshake: impl Future<Output = T>) -> (T, Option<Peer>) {
+    let noting = async {
+        let accepted = handshake.await;
+        (accepted, REFUSED.with(RefCell::take))
+    };
+    REFUSED.scope(RefCell::default(), noting).await
+}
+
+/// Verifies as usual, and notes who was refused.
+#[derive(Debug)]
+struct Strict {
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientCertVerifier for Strict {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.verifier.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verdict = self.verifier.verify_client_cert(leaf, intermediates, now);
+        if verdict.is_err() {
+            // Outside of a handshake of ours nobody wants to know.
+            let _ = REFUSED.try_with(|refused| refused.replace(Peer::parse(leaf)));
+        }
+        verdict
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
     }
 }
 

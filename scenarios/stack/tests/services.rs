@@ -11,7 +11,6 @@ use stack::{
     archive::Count,
     auth::Token,
     ingest::{Backfilled, Progress},
-    manager::Registered,
     record::{Batch, Enriched, Record},
     service::End,
     settings::{Common, OpenConnections},
@@ -159,7 +158,7 @@ async fn a_manager_that_restarts_forgets_nobody() {
     net.up(&["manager"]).await;
     let node = net.issue("tester", "node", hour());
     let manager = net.caller_with("manager", &node, &Common::default());
-    let services: Vec<Registered> = manager.read("/v1/services").await;
+    let services: Vec<stack::client::Registration> = manager.read("/v1/services").await;
     assert_eq!(services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>(), ["archive"]);
 }
 
@@ -170,7 +169,25 @@ async fn the_manager_sees_which_node_certificate_is_in_use() {
     let leaf = net.install("archive", "node", hour());
     eventually("the manager sees the new node certificate", async || {
         let status = net.status("manager").await.unwrap_or_default();
-        if status.clients.get("archive@platform") == Some(&leaf) { Ok(()) } else { Err(status) }
+        let shown = status.clients.get("archive@platform");
+        if shown.is_some_and(|from| from.values().any(|one| *one == leaf)) { Ok(()) } else { Err(status) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_refused_client_has_shown_is_told_with_where_it_called_from() {
+    let mut net = Net::new(stack::system());
+    net.up(&["manager", "archive"]).await;
+    let ended = net.issue("tester", "workload", Validity::ended(Duration::from_hours(1)));
+    // It calls from the manager's address.
+    let caller = net.caller_with("archive", &ended, &Common::default());
+    caller.get("/live").await.expect_err("its certificate has expired");
+    eventually("the archive has seen it", async || {
+        let status = net.status("archive").await.unwrap_or_default();
+        let shown = status.clients.get("tester@mesh").cloned().unwrap_or_default();
+        let own = shown.get(&net.address("manager", 0).ip());
+        if own == Some(ended.leaf()) { Ok(()) } else { Err(shown) }
     })
     .await;
 }
@@ -367,7 +384,8 @@ async fn ask_past_expiry(net: &Net, settings: &Common) -> Result<u16, stack::cli
     caller.get("/live").await.expect("served");
     let shown = eventually("the connection is seen", async || {
         let status = net.status("archive").await.unwrap_or_default();
-        status.clients.get("tester@mesh").cloned().ok_or(status)
+        let shown = status.clients.get("tester@mesh").and_then(|from| from.values().next());
+        shown.cloned().ok_or(status)
     })
     .await;
     eventually("the certificate ends", async || {

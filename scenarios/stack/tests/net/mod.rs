@@ -116,7 +116,8 @@ impl Net {
         self.folder.path().join(service).join("data")
     }
 
-    fn address(&self, service: &str, port: u16) -> SocketAddr {
+    /// Where a service listens on this port.
+    pub fn address(&self, service: &str, port: u16) -> SocketAddr {
         let place = self.system.services.iter().position(|other| other.name == service).expect("service");
         let [a, b] = self.subnet;
         (Ipv4Addr::new(127, a, b, u8::try_from(place + 10).expect("few")), port).into()
