@@ -195,7 +195,10 @@ fn fault(service: &str, events: &mut Vec<Event>) {
             stable_since: 2 * SECOND + 20_000,
         }),
     });
-    events.push(Event { at: EXPIRY, what: What::Expired { service, mount, leaf, in_use: true } });
+    events.push(Event {
+        at: EXPIRY,
+        what: What::Expired { service, mount, leaf, in_use: true, chain_ends: None },
+    });
 }
 
 /// The certificate that a service has at an instant: the first, that of the fault, or the repaired one.

@@ -5,6 +5,9 @@
 //! | [`steady`] | everything worked before the fault: the control, never failed but unknown |
 //! | [`landed`] | the fault showed on the wire, everywhere, before the repair: the other control |
 //! | [`refused`] | what was broken was refused, for the right reason and for no other |
+//! | [`keeps_serving`] | no handshake of any hop failed, and nobody crashed, from the fault on |
+//! | [`replaced_before_expiry`] | a good certificate was on the wire before the bad one ended |
+//! | [`detected_within`] | somebody was told this soon after the first certificate hurt |
 //! | [`outage_within`] | no user missed anything for longer than this |
 //! | [`recovers_within`] | after the last repair step everything worked again within this time |
 //! | [`drains_within`] | after the recovery the ledger was whole within this time |
@@ -36,14 +39,14 @@ use crate::{
     words,
 };
 
-pub use alerting::alerted_before_expiry;
-pub use availability::outage_within;
+pub use alerting::{alerted_before_expiry, detected_within};
+pub use availability::{keeps_serving, outage_within};
 pub use control::{landed, steady};
 pub use ledger::{nothing_duplicated, nothing_lost};
 pub(crate) use order::judge_starts;
 pub use order::{starts_in_any_order, starts_in_order};
 pub use overall::{Overall, Summary, judge_all, rejudged};
-pub use recovery::{drains_within, recovers_within};
+pub use recovery::{drains_within, recovers_within, replaced_before_expiry};
 pub use refusal::{no_connection_outlives_expiry, nothing_accepted_unauthenticated, refused};
 
 /// A pure function from a finished history to a verdict. It touches no cluster, clock or file.

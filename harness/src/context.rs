@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     error::Result,
-    history::{Purpose, Recorder, What},
+    history::{Leaf, Purpose, Recorder, What},
     http::Client,
     journal::Journal,
     pki::{Credential, Pki},
@@ -40,13 +40,14 @@ impl Context {
     /// # Errors
     /// If it cannot be written.
     pub fn install(&self, service: &str, mount: &str, credential: &Credential, why: Purpose) -> Result<()> {
-        // Before the file is there: a service may show it in the same millisecond.
-        self.recorder.record(What::Installed {
-            service: service.into(),
-            mount: mount.into(),
-            leaf: credential.leaf().clone(),
-            why,
-        });
+        self.will_install(service, mount, credential.leaf(), why);
         self.cluster.install(service, mount, credential)
+    }
+
+    /// Writes down that a certificate is about to be put into a mount, and why. Before the file is there:
+    /// a service may show it in the same millisecond.
+    pub fn will_install(&self, service: &str, mount: &str, leaf: &Leaf, why: Purpose) {
+        let (service, mount, leaf) = (service.into(), mount.into(), leaf.clone());
+        self.recorder.record(What::Installed { service, mount, leaf, why });
     }
 }

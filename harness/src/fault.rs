@@ -1,14 +1,28 @@
 //! Faults: one defect each, that can be injected, and whose undo is journaled before.
 
+mod damage;
 mod expiry;
+mod flaw;
+mod which;
 
 use std::future::Future;
 
 use futures_util::future::BoxFuture;
 
-pub use expiry::{Expire, Which, expire, run_out};
+pub use damage::{Damage, damage};
+pub use expiry::{Expire, expire, run_out};
+pub use flaw::{Flaw, flawed};
+pub use which::Which;
 
-use crate::{context::Context, error::Result, history::Leaf, runtime::Ability};
+use crate::{
+    context::Context,
+    error::Result,
+    history::{Leaf, Purpose},
+    pki::Credential,
+    runtime::Ability,
+    supervise::Order,
+    system::Reload,
+};
 
 /// One defect. What it replaces is journaled first, so that healing needs nothing but the journal.
 pub trait Fault: Send + Sync {
@@ -33,6 +47,19 @@ pub struct Injected {
     pub mount: String,
     /// What was put there.
     pub leaf: Leaf,
+    /// How it is known to have landed.
+    pub shows: Shows,
+    /// Last second in which it is valid, where that is within the run: Unix seconds.
+    pub ends: Option<i64>,
+}
+
+/// How an injection is known to have landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// Handshakes show the leaf.
+    OnTheWire,
+    /// The service says that it found something in the mount that it will not use.
+    Rejected,
 }
 
 /// [`Fault`] behind a pointer.
@@ -57,4 +84,32 @@ impl<T: Fault> AnyFault for T {
     fn inject<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Vec<Injected>>> {
         Box::pin(Fault::inject(self, context))
     }
+}
+
+/// Replaces a credential, with the undo journaled before, and gives what it did. `ends` is the last second
+/// in which it is valid, where that is within the run.
+fn replace(
+    context: &Context,
+    (service, mount): (String, String),
+    credential: &Credential,
+    ends: Option<i64>,
+) -> Result<Injected> {
+    let was = context.cluster.installed(&service, &mount)?;
+    context.journal.will_replace(&service, &mount, &was, credential.leaf())?;
+    context.install(&service, &mount, credential, Purpose::Fault)?;
+    Ok(Injected { service, mount, leaf: credential.leaf().clone(), shows: Shows::OnTheWire, ends })
+}
+
+/// Tells services that read their credentials again at a signal. Those that watch see it by
+/// themselves, and those that never do keep what they have.
+async fn signal_reload(context: &Context, injected: &[Injected]) -> Result<()> {
+    let mut told: Vec<&str> = Vec::new();
+    for service in injected.iter().map(|one| one.service.as_str()) {
+        let on_signal = context.system().service(service).is_some_and(|one| one.reload == Reload::OnSignal);
+        if on_signal && !told.contains(&service) {
+            context.cluster.order(service, Order::Reload).await?;
+            told.push(service);
+        }
+    }
+    Ok(())
 }

@@ -97,7 +97,8 @@ impl Journal {
         let mut put_back = 0;
         for entry in state.open() {
             let Entry::WillReplace { number, service, mount, will_be, .. } = entry else { continue };
-            let still_there = cluster.installed(&service, &mount).is_ok_and(|now| *now.leaf() == will_be);
+            // What makes no sense was put there by the fault, whatever it was.
+            let still_there = cluster.installed(&service, &mount).map_or(true, |now| *now.leaf() == will_be);
             let undone = if still_there {
                 put_back += 1;
                 Credential::read(&self.folder.join(number.to_string())).map_err(Error::from).and_then(|was| {

@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use crate::{
     context::Context,
     error::Result,
-    fault::Injected,
-    history::{Landed, Micros, Tail, What},
+    fault::{Injected, Shows},
+    history::{Landed, Micros, Tail, What, Witness},
     scenario::Aftermath,
     sightings::{Key, Sighting, Sightings},
     supervise::Order,
@@ -37,6 +37,11 @@ pub async fn wait(context: &Context, injected: &[Injected], since: Micros, limit
     let waited = Tail::from_start(&context.recorder)
         .until(limit, |tail| {
             tail.look(|event| {
+                if let What::Rejected { service, mount, .. } = &event.what
+                    && let Some(landing) = landings.get_mut(&(service.clone(), mount.clone()))
+                {
+                    landing.reject(event.at);
+                }
                 if let Some((key, sighting)) = sightings.take(event)
                     && let Some(landing) = landings.get_mut(&key)
                 {
@@ -73,7 +78,9 @@ pub fn watch_expiry(
     let landed_at = context.recorder.clock().now();
     let mut by_end: BTreeMap<i64, Vec<Injected>> = BTreeMap::new();
     for one in injected {
-        by_end.entry(one.leaf.not_after).or_default().push(one);
+        if let Some(ends) = one.ends {
+            by_end.entry(ends).or_default().push(one);
+        }
     }
     tokio::spawn(async move {
         for (not_after, ending) in by_end {
@@ -97,14 +104,15 @@ fn record_expiry(context: &Context, ending: Vec<Injected>, at: Micros) -> BTreeS
     let mut sightings = Sightings::new(context.system());
     Tail::from_start(&context.recorder).look(|event| drop(sightings.take(event)));
     let mut expired = BTreeSet::new();
-    for Injected { service, mount, leaf } in ending {
+    for Injected { service, mount, leaf, ends, .. } in ending {
         let key = (service, mount);
         let in_use = sightings.of(&key).is_some_and(|sighting| sighting.leaf == leaf);
         let (service, mount) = key;
         if in_use {
             expired.insert(service.clone());
         }
-        context.recorder.record_at(at, What::Expired { service, mount, leaf, in_use });
+        let chain_ends = ends.filter(|ends| *ends != leaf.not_after);
+        context.recorder.record_at(at, What::Expired { service, mount, leaf, in_use, chain_ends });
     }
     expired
 }
@@ -113,6 +121,7 @@ struct Landing {
     service: String,
     mount: String,
     leaf: crate::history::Leaf,
+    shows: Shows,
     since: Micros,
     last_old: Option<Micros>,
     landed: Option<Landed>,
@@ -124,15 +133,31 @@ impl Landing {
             service: one.service.clone(),
             mount: one.mount.clone(),
             leaf: one.leaf.clone(),
+            shows: one.shows,
             since,
             last_old: None,
             landed: None,
         }
     }
 
+    /// The service says that it will not use what it found.
+    fn reject(&mut self, at: Micros) {
+        if self.shows == Shows::Rejected && at >= self.since && self.landed.is_none() {
+            self.landed = Some(Landed {
+                service: self.service.clone(),
+                mount: self.mount.clone(),
+                leaf: self.leaf.clone(),
+                seen_by: Witness::Service,
+                first_new: at,
+                last_old: None,
+                stable_since: at,
+            });
+        }
+    }
+
     fn take(&mut self, sighting: &Sighting) {
         let at = sighting.at;
-        if at < self.since {
+        if at < self.since || self.shows != Shows::OnTheWire {
             return;
         }
         let is_new = sighting.leaf == self.leaf;
@@ -165,6 +190,7 @@ impl Landing {
     fn missing(&self, missing: usize, all: usize) -> String {
         let Self { service, mount, leaf, .. } = self;
         let seen = match (&self.landed, self.last_old) {
+            (None, _) if self.shows == Shows::Rejected => "it has not said that it will not use it",
             (Some(_), _) => "the new certificate shows, but not for long enough, or beside the old one",
             (None, Some(_)) => "handshakes still show another certificate",
             (None, None) => "nobody saw it show any certificate",
@@ -179,7 +205,7 @@ impl Landing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Leaf, Witness};
+    use crate::history::Leaf;
 
     fn leaf(serial: &str) -> Leaf {
         Leaf { serial: serial.into(), not_before: 0, not_after: 1 }
@@ -187,7 +213,8 @@ mod tests {
 
     /// A landing of `new`, installed at 100, that saw these.
     fn landing(sightings: &[(Micros, &str)]) -> Landing {
-        let injected = Injected { service: "archive".into(), mount: "workload".into(), leaf: leaf("new") };
+        let (service, mount, shows) = ("archive".into(), "workload".into(), Shows::OnTheWire);
+        let injected = Injected { service, mount, leaf: leaf("new"), shows, ends: None };
         let mut landing = Landing::new(&injected, 100);
         for (at, serial) in sightings {
             landing.take(&Sighting { leaf: leaf(serial), at: *at, by: Witness::Prober });
@@ -234,5 +261,19 @@ mod tests {
         assert!(landing.is_stable(140 + SETTLED));
         let landed = landing.landed.expect("landed");
         assert_eq!((landed.first_new, landed.last_old, landed.stable_since), (120, Some(130), 140));
+    }
+
+    #[test]
+    fn what_a_service_will_not_use_has_landed_when_it_says_so_and_not_before() {
+        let (service, mount, shows) = ("archive".into(), "workload".into(), Shows::Rejected);
+        let injected = Injected { service, mount, leaf: leaf("new"), shows, ends: None };
+        let mut landing = Landing::new(&injected, 100);
+        landing.take(&Sighting { leaf: leaf("old"), at: 120, by: Witness::Prober });
+        landing.reject(90);
+        assert!(!landing.is_stable(Micros::MAX));
+        assert!(landing.missing(1, 1).contains("it has not said that it will not use it"));
+        landing.reject(130);
+        landing.take(&Sighting { leaf: leaf("old"), at: 140, by: Witness::Prober });
+        assert!(landing.is_stable(130 + SETTLED));
     }
 }

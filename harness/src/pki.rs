@@ -22,6 +22,7 @@ pub use credential::{Credential, write_bundle, write_bundle_alone};
 pub use error::PkiError;
 pub use identity::{Identity, Usage};
 pub use issuer::Issuer;
+pub use mount::{Files, Manner, Mark, write_files};
 pub(crate) use parsed::leaf;
 pub use parsed::leaf_of;
 pub(crate) use text::hex;

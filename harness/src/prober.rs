@@ -11,7 +11,6 @@ mod schedule;
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,9 +21,9 @@ pub use pace::{Answer, Others, Pace, Pacer, Tempo};
 pub use schedule::Schedule;
 
 use crate::{
-    error::Result,
-    history::{Leaf, Outcome, Probe, Question, Recorder, Unreachable, What},
-    pki::Credential,
+    error::{Error, Result},
+    history::{Leaf, Outcome, Probe, Question, Recorder, Refusal, Side, Unreachable, What},
+    pki::{Credential, Mark},
     runtime::Cluster,
     system::Hop,
 };
@@ -41,8 +40,8 @@ pub struct Prober {
 /// The caller of a hop, made from the credential that was installed when it was last asked.
 #[derive(Clone)]
 struct Known {
-    /// Which generation of the mount it was made from.
-    generation: Option<PathBuf>,
+    /// What the mount was when it was made from it.
+    mark: Mark,
     caller: Caller,
     leaf: Leaf,
 }
@@ -136,6 +135,7 @@ impl Prober {
             (Ok(known), Ok(address)) => {
                 let (presented, outcome) =
                     self.round_trip(&known.caller, address, &hop.server, question).await;
+                let outcome = told_apart(outcome, &known.leaf);
                 probe = Probe { shown: Some(known.leaf), presented, outcome, ..probe };
             }
             (Err(error), _) | (_, Err(error)) => probe.outcome = no_credential(&error),
@@ -170,18 +170,28 @@ impl Prober {
     }
 
     /// The caller of a hop with the credential that is installed now; read again only if it was replaced.
+    /// From one that makes no sense the last good one is kept, as its service should.
     fn caller(&self, hop: &Hop) -> Result<Known> {
         let folder = self.cluster.mount(&hop.client, &hop.mount)?;
-        let generation = std::fs::read_link(folder.join("..data")).ok();
+        let mark = Mark::of(&folder);
         let mut callers = self.callers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(known) = callers.get(hop)
-            && generation.is_some()
-            && known.generation == generation
+        let known = callers.get(hop).cloned();
+        if let Some(known) = &known
+            && known.mark == mark
         {
             return Ok(known.clone());
         }
-        let credential = Credential::read(&folder)?;
-        let known = Known { generation, leaf: credential.leaf().clone(), caller: Caller::with(&credential)? };
+        let made = Credential::read(&folder).map_err(Error::from).and_then(|credential| {
+            Ok(Known {
+                mark: mark.clone(),
+                leaf: credential.leaf().clone(),
+                caller: Caller::with(&credential)?,
+            })
+        });
+        let known = match (made, known) {
+            (Err(_), Some(last_good)) if mark.has_chain() => Known { mark, ..last_good },
+            (made, _) => made?,
+        };
         callers.insert(hop.clone(), known.clone());
         Ok(known)
     }
@@ -248,5 +258,19 @@ fn no_credential(error: &crate::error::Error) -> Outcome {
         Outcome::Unreachable(Unreachable::NoCredential)
     } else {
         Outcome::Unreachable(Unreachable::Other(words))
+    }
+}
+
+/// TLS has one alert for a certificate that has ended and for one that has not begun; whoever showed it
+/// knows which (RFC 8446, section 6.2: "has expired or is not currently valid").
+fn told_apart(outcome: Outcome, shown: &Leaf) -> Outcome {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    match outcome {
+        Outcome::Refused { by: Side::Server, reason: Refusal::Expired }
+            if i64::try_from(now.as_secs()).is_ok_and(|now| now < shown.not_before) =>
+        {
+            Outcome::Refused { by: Side::Server, reason: Refusal::NotYetValid }
+        }
+        other => other,
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     history::{Purpose, StepKind, Tail, What},
-    pki::Validity,
+    pki::{Manner, Validity},
     sightings::Sightings,
     supervise::Order,
     system::{Filled, Span},
@@ -41,6 +41,14 @@ pub enum Step {
     Rotate {
         /// Whose.
         service: String,
+    },
+    /// Reissue the credential that a service presents, with a new key, and put it into its mount in this
+    /// manner. Nobody is told: whether the service sees it is the question.
+    Renew {
+        /// Whose.
+        service: String,
+        /// How its files take the place of the old ones.
+        manner: Manner,
     },
     /// Restart services one after another, each ready before the next.
     RestartEach {
@@ -121,7 +129,7 @@ impl Step {
         match self {
             Self::Identify => StepKind::Diagnose,
             Self::Wait { .. } => StepKind::Pace,
-            Self::Rotate { .. } => StepKind::Rotate,
+            Self::Rotate { .. } | Self::Renew { .. } => StepKind::Rotate,
             Self::RestartEach { .. } | Self::RestartAll { .. } | Self::TryOrders { .. } => StepKind::Restart,
             Self::Ask { .. } => StepKind::RecoveryRun,
         }
@@ -135,6 +143,7 @@ impl Step {
                 Ok(())
             }
             Self::Rotate { service } => rotate(context, service),
+            Self::Renew { service, manner } => renew(context, service, *manner),
             Self::RestartEach { services } => starting::restart_each(context, services).await,
             Self::RestartAll { services } => starting::restart_all(context, services).await,
             Self::TryOrders { orders, think } => starting::try_orders(context, orders, think.0).await,
@@ -149,6 +158,14 @@ impl fmt::Display for Step {
             Self::Identify => write!(f, "identify the certificates that ended or are about to"),
             Self::Wait { title, .. } | Self::Ask { title, .. } => f.write_str(title),
             Self::Rotate { service } => write!(f, "reissue and install the certificate of {service}"),
+            Self::Renew { service, manner } => {
+                let how = match manner {
+                    Manner::Swap => "swapped as a folder",
+                    Manner::Rename => "moved over the old ones one by one",
+                    Manner::InPlace => "written where the old ones are",
+                };
+                write!(f, "renew the certificate of {service}: new files, {how}")
+            }
             Self::RestartEach { services } => {
                 write!(f, "restart one after another: {}", services.join(", "))
             }
@@ -187,6 +204,14 @@ fn rotate(context: &Context, service: &str) -> Result<()> {
         context.install(service, name, &credential, Purpose::Repair)?;
     }
     Ok(())
+}
+
+fn renew(context: &Context, service: &str, manner: Manner) -> Result<()> {
+    let serves = context.system().service(service).map_or_else(String::new, |one| one.serves.clone());
+    let authority = context.system().authority_of(service, &serves)?;
+    let credential = context.pki.issue(&authority, service, Validity::lasting(Duration::from_hours(24)))?;
+    context.will_install(service, &serves, credential.leaf(), Purpose::Repair);
+    context.cluster.write_files(service, &serves, &credential.files(), manner)
 }
 
 async fn ask(context: &Context, service: &str, path: &str) -> Result<()> {

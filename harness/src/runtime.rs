@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     error::{Context, Error, Result},
     history::{ProcessChange, Recorder, What},
-    pki::{self, Credential},
+    pki::{self, Credential, Files, Manner},
     run::{RunFolder, write_private},
     service::{Config, HEALTH_PORT, TLS_PORT},
     supervise::{Launch, Request},
@@ -212,6 +212,16 @@ impl Cluster {
     pub fn install(&self, service: &str, mount: &str, credential: &Credential) -> Result<()> {
         let folder = self.mount(service, mount)?;
         credential.write(&folder).context(|| format!("cannot install a credential of {service}"))
+    }
+
+    /// Writes files into a mount, whatever they are, in any manner.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn write_files(&self, service: &str, mount: &str, files: &Files, manner: Manner) -> Result<()> {
+        let folder = self.mount(service, mount)?;
+        pki::write_files(&folder, files, manner)
+            .context(|| format!("cannot write into mount `{mount}` of {service}"))
     }
 
     /// Replaces the bundle in a mount that the service fills itself.

@@ -82,6 +82,8 @@ pub enum Begins {
     /// Once the fault bit and was watched for as long as the scenario says.
     #[default]
     AfterObserving,
+    /// As soon as the fault has landed, before it bites.
+    AtLanding,
     /// At the first alert that a certificate will end, whether or not it has.
     AtExpiryAlert,
 }
@@ -176,6 +178,11 @@ impl Repair {
     /// After the fault was watched, by this runbook.
     pub fn by(runbook: Runbook) -> Self {
         Self { begins: Begins::AfterObserving, runbook }
+    }
+
+    /// As soon as the fault has landed, before it bites, by this runbook.
+    pub fn at_landing(runbook: Runbook) -> Self {
+        Self { begins: Begins::AtLanding, runbook }
     }
 
     /// At the first alert that a certificate will end, by this runbook.

@@ -1,6 +1,10 @@
 //! Watches what every service says about itself, and what its peers saw of it on the wire.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     task::JoinSet,
@@ -53,6 +57,7 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
     let mut process = Process::of(&service, &recorder);
     let mut last: Option<Health> = None;
     let mut seen: HashMap<Key, Leaf> = HashMap::new();
+    let mut rejected: BTreeMap<String, String> = BTreeMap::new();
     let mut last_of: Option<u32> = None;
     let mut asked = Instant::now();
     let mut known: Option<u64> = None;
@@ -80,10 +85,19 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
         };
         // Who restarts between two looks is another process, and says the same for itself.
         let is_new = health.live && last_of != Some(process.starts);
+        let live = health.live;
         if last.as_ref() != Some(&health) || is_new {
             last_of = Some(process.starts).filter(|_| health.live).or(last_of);
             recorder.record(What::Health(health.clone()));
             last = Some(health);
+        }
+        let rejects = status.as_ref().map(|status| status.rejected.clone()).unwrap_or_default();
+        if live && rejects != rejected {
+            for (mount, why) in rejects.iter().filter(|(mount, why)| rejected.get(*mount) != Some(why)) {
+                let (service, mount, why) = (service.clone(), mount.clone(), why.clone());
+                recorder.record(What::Rejected { service, mount, why });
+            }
+            rejected = rejects;
         }
         for (client, sources) in status.map(|status| status.clients).unwrap_or_default() {
             let Some(key) = mount_of(cluster.system(), &client) else { continue };

@@ -17,6 +17,32 @@ pub fn alerted_before_expiry(lead: Duration) -> Box<dyn Check> {
     rule("alerted-before-expiry", move |measured| judge(measured, micros(lead)))
 }
 
+/// Somebody was told, or a health check turned red, at most `budget` after the first credential of the
+/// fault began to hurt, and before a repair began.
+pub fn detected_within(budget: Duration) -> Box<dyn Check> {
+    rule("detected-within", move |measured| judge_detected(measured, micros(budget)))
+}
+
+fn judge_detected(measured: &Measurements<'_>, budget: Micros) -> Early {
+    timed(measured)?;
+    let hurt = measured.bite().ok_or_else(|| unknown("no credential of the fault began to hurt"))?;
+    let allowed = words::span(budget);
+    let repaired = measured.milestones.repair_began.unwrap_or(measured.reading.until);
+    let watched = repaired.saturating_sub(hurt);
+    let noticed = measured.time_to_detect.filter(|taken| hurt.saturating_add_signed(*taken) <= repaired);
+    match noticed.map(|taken| u64::try_from(taken).unwrap_or(0)) {
+        Some(taken) if taken <= budget => {
+            Ok(passed(format!("noticed after {}, {allowed} allowed", words::span(taken))))
+        }
+        Some(taken) => Ok(failed(format!("noticed after {} only, {allowed} allowed", words::span(taken)))),
+        None if watched < budget => Err(unknown(format!(
+            "nobody had noticed when the repair began, {} after it; {allowed} are allowed",
+            words::span(watched)
+        ))),
+        None => Ok(failed(format!("nobody noticed for {}, until the repair began", words::span(watched)))),
+    }
+}
+
 fn judge(measured: &Measurements<'_>, lead: Micros) -> Early {
     timed(measured)?;
     let ended: Vec<_> = measured.credentials.iter().filter_map(|c| Some((c, c.expired?.0))).collect();

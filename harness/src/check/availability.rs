@@ -1,14 +1,65 @@
-//! Whether users could do what they came for.
+//! Whether users, and services among each other, could do what they came for.
 
 use std::time::Duration;
 
-use crate::{clock::micros, measure::Measurements, words};
+use crate::{
+    clock::micros,
+    history::{ProcessChange, What},
+    measure::Measurements,
+    words,
+};
 
 use super::{Check, Early, against, failed, passed, rule, timed, unknown};
 
 /// Any user-facing operation failed for no longer than `budget` in all; zero is no outage at all.
 pub fn outage_within(budget: Duration) -> Box<dyn Check> {
     rule("outage-within", move |measured| judge(measured, micros(budget)))
+}
+
+/// From the steady phase on no fresh handshake of any hop failed, whatever the reason, and no service ended
+/// unasked: what a fault must come to that a system is built to bear.
+pub fn keeps_serving() -> Box<dyn Check> {
+    rule("keeps-serving", judge_serving)
+}
+
+fn judge_serving(measured: &Measurements<'_>) -> Early {
+    timed(measured)?;
+    let reading = &measured.reading;
+    let since = reading.since.ok_or_else(|| unknown("the steady phase never ended"))?;
+    let watched = since..=reading.watched;
+    let tries =
+        reading.hops.iter().flat_map(|hop| &hop.tries).filter(|attempt| watched.contains(&attempt.at));
+    let (mut tried, mut failed_tries) = (0, Vec::new());
+    for attempt in tries {
+        tried += 1;
+        if !attempt.ok {
+            failed_tries.push(attempt);
+        }
+    }
+    if let Some(first) = failed_tries.iter().min_by_key(|attempt| attempt.at) {
+        return Ok(failed(format!(
+            "{} of {} failed; first: {} -> {}, {} into the run: {}",
+            words::count(failed_tries.len() as u64),
+            words::counted(tried, "handshake"),
+            first.of.client,
+            first.of.server,
+            words::span(first.at),
+            first.of.outcome,
+        )));
+    }
+    let crash = reading.rare.iter().find_map(|event| match &event.what {
+        What::Process { service, change: ProcessChange::Exited { asked: false, last_words, .. } }
+            if watched.contains(&event.at) =>
+        {
+            Some(format!("{service} ended unasked, {} into the run: {last_words}", words::span(event.at)))
+        }
+        _ => None,
+    });
+    match (crash, tried) {
+        (Some(crash), _) => Ok(failed(crash)),
+        (None, 0) => Err(unknown("no fresh handshake was tried after the steady phase")),
+        (None, tried) => Ok(passed(format!("none of {} failed", words::counted(tried, "handshake")))),
+    }
 }
 
 fn judge(measured: &Measurements<'_>, budget: u64) -> Early {

@@ -110,6 +110,9 @@ impl Overall {
         let broken = measured.course.broken().map(|phase| {
             format!("phase `{}` went wrong: {}", phase.phase.name(), phase.error.unwrap_or_default())
         });
+        // A check may say that it is a failure; if none does, nobody has looked.
+        let failed = checks.iter().any(|(_, verdict)| verdict.summary() == Summary::Failed);
+        let broken = broken.or_else(|| not_recovered(measured).filter(|_| !failed));
         let expect = measured.reading.info.map(|info| &info.expect);
         Self {
             verdict: if broken.is_some() { Summary::Unknown } else { summary(&checks) },
@@ -118,6 +121,14 @@ impl Overall {
             broken,
         }
     }
+}
+
+/// What did not work when the recover phase had lasted as long as it may.
+fn not_recovered(measured: &Measurements<'_>) -> Option<String> {
+    measured.reading.rare.iter().find_map(|event| match &event.what {
+        What::NotRecovered { why } => Some(format!("it did not recover, and no check failed for it: {why}")),
+        _ => None,
+    })
 }
 
 fn summary(checks: &[(String, Verdict)]) -> Summary {

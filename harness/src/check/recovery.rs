@@ -22,6 +22,27 @@ pub fn drains_within(budget: Duration) -> Box<dyn Check> {
     rule("drains-within", move |measured| judge_drain(measured, micros(budget)))
 }
 
+/// Every certificate of the fault that reached its end in this run was no longer in use by then: a good one
+/// was on the wire before, and not only on the disk.
+pub fn replaced_before_expiry() -> Box<dyn Check> {
+    rule("replaced-before-expiry", judge_replaced)
+}
+
+fn judge_replaced(measured: &Measurements<'_>) -> Early {
+    timed(measured)?;
+    let ended: Vec<_> = measured.credentials.iter().filter(|one| one.expired.is_some()).collect();
+    if ended.is_empty() {
+        return Err(unknown("no certificate of the fault reached its end"));
+    }
+    let used: Vec<String> = ended.iter().filter(|one| one.expired_in_use()).map(|one| one.name()).collect();
+    let all = words::counted(ended.len() as u64, "certificate");
+    Ok(if used.is_empty() {
+        passed(format!("all of {all} replaced on the wire before the end"))
+    } else {
+        failed(format!("{} of {all} still in use at the end: {}", used.len(), words::list(&used, 4)))
+    })
+}
+
 fn judge_recovery(measured: &Measurements<'_>, budget: Micros) -> Early {
     timed(measured)?;
     let (reading, recovery) = (&measured.reading, &measured.recovery);

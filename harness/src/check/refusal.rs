@@ -128,6 +128,7 @@ fn bites(measured: &Measurements<'_>, by_end: bool) -> HashMap<LeafId, Bite> {
             return Some((id, Bite { may, from: stable }));
         }
         let (at, true) = credential.expired? else { return None };
+        let may = may.max(credential.ends);
         Some((id, Bite { may, from: at.max(credential.ends + SLEW).max(stable) }))
     };
     measured.credentials.iter().filter_map(bite).collect()
@@ -145,12 +146,9 @@ impl Tally {
         match &attempt.of.outcome {
             Outcome::Refused { by, reason: given } => {
                 // A certificate that has ended may be refused as such, whoever installed it.
-                let may = match reason {
-                    Refusal::Expired => {
-                        attempt.leaves.into_iter().map(|leaf| measured.reading.ends(leaf)).min()
-                    }
-                    _ => carried.map(|bite| bite.may).min(),
-                };
+                let ends = attempt.leaves.into_iter().map(|leaf| measured.reading.ends(leaf));
+                let ends = ends.filter(|_| *reason == Refusal::Expired);
+                let may = carried.map(|bite| bite.may).chain(ends).min();
                 let answered = attempt.answered + SLEW;
                 if given == reason && may.is_some_and(|may| may <= answered) {
                     self.right += 1;

@@ -478,3 +478,58 @@ fn a_status_that_is_no_success_is_a_failure_of_the_hop() {
     );
     fails(&*recovers_within(ms(0)), sick, "500 ms ± 5 ms");
 }
+
+#[test]
+fn a_system_keeps_serving_when_no_handshake_fails_and_nobody_crashes() {
+    let check = keeps_serving();
+    passes(&*check, Script::expiry(), "none of 1,200 handshakes failed");
+    // What comes before the fault is another check's matter.
+    passes(&*check, Script::expiry().refuses("search", "archive", 0..900, Refusal::Expired), "none of");
+    let words = "1 of 1,200 handshakes failed; first: search -> archive, 2 s into the run: ";
+    fails(&*check, Script::expiry().unreachable("search", "archive", 2_000..2_001), words);
+    let crash =
+        ProcessChange::Exited { code: Some(1), signal: None, asked: false, last_words: "no key".into() };
+    fails(&*check, Script::expiry().process(2_000, "archive", crash), "archive ended unasked");
+    let asked = ProcessChange::Exited { code: Some(0), signal: None, asked: true, last_words: String::new() };
+    passes(&*check, Script::expiry().process(2_000, "archive", asked), "none of");
+    cannot_tell(&*check, Script::new(), "no fresh handshake was tried");
+    cannot_tell(&*check, unsteady(Script::expiry()), "the steady phase never ended");
+    cannot_tell(&*check, jumped(Script::expiry()), "the wall clock jumped");
+}
+
+#[test]
+fn a_certificate_is_replaced_in_time_when_it_is_off_the_wire_before_its_end() {
+    let check = replaced_before_expiry();
+    let script = || Script::new().operation("search").hop("search", "archive").fault("archive");
+    passes(&*check, script().expires("archive", false), "all of 1 certificate replaced on the wire");
+    fails(
+        &*check,
+        script().expires("archive", true),
+        "1 of 1 certificate still in use at the end: archive/mesh",
+    );
+    cannot_tell(&*check, script(), "no certificate of the fault reached its end");
+    cannot_tell(&*check, jumped(Script::expiry()), "the wall clock jumped");
+}
+
+#[test]
+fn a_fault_is_detected_by_whoever_turns_red_before_the_repair() {
+    let red = |ms| Script::outage().health(ms, "archive", &["own credential: certificate expired"]);
+    passes(&*detected_within(ms(50)), red(2_030), "noticed after 30 ms, 50 ms allowed");
+    fails(&*detected_within(ms(20)), red(2_030), "noticed after 30 ms only, 20 ms allowed");
+    // The repair itself makes services red.
+    fails(&*detected_within(ms(500)), red(4_100), "nobody noticed for 2 s, until the repair began");
+    cannot_tell(&*detected_within(ms(3_000)), red(4_100), "nobody had noticed when the repair began");
+    cannot_tell(&*detected_within(ms(50)), Script::new(), "no credential of the fault began to hurt");
+    cannot_tell(&*detected_within(ms(50)), jumped(red(2_030)), "the wall clock jumped");
+}
+
+#[test]
+fn a_run_that_did_not_recover_is_never_a_pass_but_may_be_a_failure() {
+    let lost = Script::expiry().at(5_900, What::NotRecovered { why: "search -> archive: refused".into() });
+    let overall = judge_all(&lost.clone().history(), &[steady(), landed()]);
+    assert_eq!((overall.verdict, overall.as_expected), (Summary::Unknown, false));
+    assert!(overall.broken.is_some_and(|words| words.contains("it did not recover")));
+    let failing = lost.unreachable("search", "archive", 2_000..2_100);
+    let overall = judge_all(&failing.history(), &[steady(), landed(), keeps_serving()]);
+    assert_eq!((overall.verdict, overall.broken), (Summary::Failed, None));
+}

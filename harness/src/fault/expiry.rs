@@ -2,26 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{AnyFault, Fault, Injected};
-use crate::{
-    context::Context,
-    error::Result,
-    history::Purpose,
-    pki::Validity,
-    runtime::Ability,
-    supervise::Order,
-    system::{Reload, System},
-};
-
-/// Which credentials a fault is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The one that a service presents to those who call it.
-    Served(String),
-    /// Every mount of every service of one's own: what a container management system that forgot
-    /// to renew does.
-    All,
-}
+use super::{AnyFault, Fault, Injected, Which, replace, signal_reload};
+use crate::{context::Context, error::Result, pki::Validity};
 
 /// Leaves, and only the leaves, are expired or about to.
 #[derive(Clone, Debug)]
@@ -49,28 +31,19 @@ impl Fault for Expire {
     fn describe(&self) -> String {
         let when =
             if self.lead.is_zero() { "has expired".into() } else { format!("expires in {:?}", self.lead) };
-        match &self.which {
-            Which::Served(service) => format!("the certificate that {service} presents {when}"),
-            Which::All => format!("every certificate {when}"),
-        }
-    }
-
-    fn needs(&self) -> &'static [Ability] {
-        &[Ability::Install]
+        format!("{} {when}", self.which)
     }
 
     async fn inject(&self, context: &Context) -> Result<Vec<Injected>> {
         let validity = self.validity();
         let mut injected = Vec::new();
         for (service, mount) in self.which.targets(context.system()) {
-            let was = context.cluster.installed(&service, &mount)?;
             let authority = context.system().authority_of(&service, &mount)?;
             let credential = context.pki.issue(&authority, &service, validity)?;
-            context.journal.will_replace(&service, &mount, &was, credential.leaf())?;
-            context.install(&service, &mount, &credential, Purpose::Fault)?;
-            injected.push(Injected { service, mount, leaf: credential.leaf().clone() });
+            let ends = Some(credential.leaf().not_after);
+            injected.push(replace(context, (service, mount), &credential, ends)?);
         }
-        signal_reload(context, injected.iter().map(|one| one.service.as_str())).await?;
+        signal_reload(context, &injected).await?;
         Ok(injected)
     }
 }
@@ -86,37 +59,6 @@ impl Expire {
         };
         Validity::between(now - self.age, end)
     }
-}
-
-impl Which {
-    /// The mounts that are meant.
-    fn targets(&self, system: &System) -> Vec<(String, String)> {
-        match self {
-            Self::Served(name) => {
-                // A name that is not there gets its error, with the names that are, from the cluster.
-                let mount = system.service(name).map_or_else(String::new, |service| service.serves.clone());
-                vec![(name.clone(), mount)]
-            }
-            Self::All => system
-                .own()
-                .flat_map(|service| service.mounts.keys().map(|mount| (service.name.clone(), mount.clone())))
-                .collect(),
-        }
-    }
-}
-
-/// Tells services that read their credentials again at a signal. Those that watch see it by
-/// themselves, and those that never do keep what they have.
-async fn signal_reload(context: &Context, services: impl Iterator<Item = &str>) -> Result<()> {
-    let mut told: Vec<&str> = Vec::new();
-    for service in services {
-        let on_signal = context.system().service(service).is_some_and(|one| one.reload == Reload::OnSignal);
-        if on_signal && !told.contains(&service) {
-            context.cluster.order(service, Order::Reload).await?;
-            told.push(service);
-        }
-    }
-    Ok(())
 }
 
 fn next_second(at: SystemTime) -> SystemTime {

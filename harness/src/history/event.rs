@@ -70,6 +70,15 @@ pub enum What {
         /// Why it was put there.
         why: Purpose,
     },
+    /// A service found something in a mount that it will not use, and goes on with what it has.
+    Rejected {
+        /// Who.
+        service: String,
+        /// Which of its mounts.
+        mount: String,
+        /// Why, in its own words.
+        why: String,
+    },
     /// The fault shows on the wire for one credential.
     Landed(Landed),
     /// The wall clock passed the not-after of a credential that a fault installed.
@@ -82,6 +91,9 @@ pub enum What {
         leaf: Leaf,
         /// Whether the service still used it at that instant; if not, the fault was averted.
         in_use: bool,
+        /// Last second in which its chain is valid, Unix seconds, where that is not the leaf's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chain_ends: Option<i64>,
     },
     /// Somebody was told.
     Alert(Alert),
@@ -122,6 +134,11 @@ pub enum What {
         /// Which service did not come up and why; none if all did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stuck: Option<Stuck>,
+    },
+    /// The recover phase ended without a recovery.
+    NotRecovered {
+        /// What did not work, as a person would be told.
+        why: String,
     },
     /// The final account of one record.
     Record(Record),
@@ -300,6 +317,8 @@ pub enum Witness {
     Prober,
     /// The server to which the service showed it as a client.
     Server,
+    /// The service itself, which says that it will not use it.
+    Service,
 }
 
 /// Somebody was told.

@@ -225,7 +225,7 @@ impl Script {
     /// The end of the certificate that a fault installed is seen to pass.
     pub fn expires(self, service: &str, in_use: bool) -> Self {
         let (mount, leaf) = ("mesh".into(), bad_leaf(service));
-        self.at(EXPIRY, What::Expired { service: service.into(), mount, leaf, in_use })
+        self.at(EXPIRY, What::Expired { service: service.into(), mount, leaf, in_use, chain_ends: None })
     }
 
     /// A repair puts a good certificate into `service` at the begin of the span; it shows at its end.

@@ -19,7 +19,7 @@ pub struct Credential<'h> {
     pub landed: Option<&'h Landed>,
     /// When its end was seen to pass, and whether it was still in use then.
     pub expired: Option<(Micros, bool)>,
-    /// When its end is by its not-after, on the run's own clock.
+    /// When its end is, on the run's own clock: its not-after, or what ended before it in its chain.
     pub ends: Micros,
 }
 
@@ -85,11 +85,14 @@ pub fn installed_by_faults<'h>(reading: &Reading<'h>) -> Vec<Credential<'h>> {
                     }
                 }
             }
-            What::Expired { service, mount, leaf, in_use } => {
+            What::Expired { service, mount, leaf, in_use, chain_ends } => {
                 let same =
                     |c: &&mut Credential<'_>| c.service == service && c.mount == mount && c.leaf == leaf;
                 for credential in credentials.iter_mut().filter(same) {
                     credential.expired.get_or_insert((event.at, *in_use));
+                    if let Some(ends) = chain_ends {
+                        credential.ends = reading.end_of(&Leaf { not_after: *ends, ..(*leaf).clone() });
+                    }
                 }
             }
             _ => {}

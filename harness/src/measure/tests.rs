@@ -64,7 +64,7 @@ fn a_credential_bites_when_it_has_ended_and_landed() {
 /// The end was seen to pass before the credential was stable on the wire.
 fn expired_at_once() -> What {
     let leaf = crate::history::script::bad_leaf("archive");
-    What::Expired { service: "archive".into(), mount: "mesh".into(), leaf, in_use: true }
+    What::Expired { service: "archive".into(), mount: "mesh".into(), leaf, in_use: true, chain_ends: None }
 }
 
 #[test]

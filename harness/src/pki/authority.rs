@@ -91,6 +91,42 @@ impl Authority {
         self.issuer.reissue(credential, identity, validity)
     }
 
+    /// Another issuing CA under the present root, with a validity of its own: leaves under it are as
+    /// good as it is.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn issuer_lasting(&self, validity: Validity) -> Result<Issuer, PkiError> {
+        let tag = tag()?;
+        let key = Arc::new(KeyPair::generate().map_err(PkiError::minting("an issuing CA"))?);
+        let issuing = ca_params(&format!("{} issuing {tag}", self.name), 0, validity)?
+            .signed_by(&*key, &self.present.root)
+            .map_err(PkiError::minting("an issuing CA"))?;
+        Issuer::new(Credential::issuing(&issuing, None, key, self.bundle())?)
+    }
+
+    /// The present issuing CA, with the present root in its chains as a root of before has signed it,
+    /// with this validity. That root of before is in its bundle, too: there are two paths to trust.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn issuer_cross_signed(&self, validity: Validity) -> Result<Issuer, PkiError> {
+        let old = Generation::new(&self.name, Validity::lasting(10 * YEAR), Validity::lasting(YEAR))?;
+        let cross = self.present.cross_signed_by(&old, validity)?;
+        self.present.issuer(Some(&cross), &[old.root.pem()])
+    }
+
+    /// The present root with another validity, PEM. Its name and key are the same, so whoever trusts it
+    /// verifies the same chains.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn root_lasting(&self, validity: Validity) -> Result<String, PkiError> {
+        let root = ca_params(&self.present.subject, ROOT_PATH_LENGTH, validity)?;
+        let root = root.self_signed(self.present.root.key()).map_err(PkiError::minting("a root"))?;
+        Ok(root.pem())
+    }
+
     /// The roots to trust, PEM: the present one first, and during an overlap those of before.
     pub fn bundle(&self) -> String {
         self.issuer.credential().bundle_pem().into()
@@ -101,9 +137,20 @@ impl Authority {
     /// # Errors
     /// As [`Self::new`]; the authority is then as before.
     pub fn rotate(&mut self, overlap: Overlap) -> Result<(), PkiError> {
-        let next = Generation::new(&self.name, Validity::lasting(10 * YEAR), Validity::lasting(YEAR))?;
+        *self = self.successor(overlap)?;
+        Ok(())
+    }
+
+    /// The authority that takes the place of this one, with another root and issuing CA.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn successor(&self, overlap: Overlap) -> Result<Self, PkiError> {
+        let present = Generation::new(&self.name, Validity::lasting(10 * YEAR), Validity::lasting(YEAR))?;
         let cross = match overlap {
-            Overlap::CrossSigned => Some(next.cross_signed_by(&self.present)?),
+            Overlap::CrossSigned => {
+                Some(present.cross_signed_by(&self.present, Validity::lasting(10 * YEAR))?)
+            }
             Overlap::TrustBoth | Overlap::TrustNewOnly => None,
         };
         let mut retired = Vec::new();
@@ -111,10 +158,8 @@ impl Authority {
             retired.clone_from(&self.retired);
             retired.push(self.present.root.pem());
         }
-        self.issuer = next.issuer(cross.as_ref(), &retired)?;
-        self.present = next;
-        self.retired = retired;
-        Ok(())
+        let issuer = present.issuer(cross.as_ref(), &retired)?;
+        Ok(Self { name: self.name.clone(), present, issuer, retired })
     }
 
     /// Trusts the present root alone: the roots of before leave the bundle, and a cross-signed root
@@ -161,7 +206,7 @@ impl Generation {
         let minting = |what: &'static str| PkiError::minting(format!("the {what} of `{name}`"));
         // No two have the same subjects, not even two authorities of one name: whoever trusts one
         // of them says "unknown issuer" of the other, and not "bad signature".
-        let tag = &text::hex(serial()?.as_ref())[..8];
+        let tag = tag()?;
         let subject = format!("{name} root {tag}");
         let root_key = KeyPair::generate().map_err(minting("root"))?;
         let root = ca_params(&subject, ROOT_PATH_LENGTH, root)?;
@@ -173,8 +218,8 @@ impl Generation {
     }
 
     /// This root, signed by the one that everybody trusts so far.
-    fn cross_signed_by(&self, old: &Self) -> Result<Certificate, PkiError> {
-        let params = ca_params(&self.subject, ROOT_PATH_LENGTH - 1, Validity::lasting(10 * YEAR))?;
+    fn cross_signed_by(&self, old: &Self, validity: Validity) -> Result<Certificate, PkiError> {
+        let params = ca_params(&self.subject, ROOT_PATH_LENGTH - 1, validity)?;
         let signed = params.signed_by(self.root.key(), &old.root);
         signed.map_err(PkiError::minting(format_args!("the cross-signed `{}`", self.subject)))
     }
@@ -184,6 +229,11 @@ impl Generation {
         let bundle = self.root.pem() + &retired.concat();
         Issuer::new(Credential::issuing(&self.issuing, cross, Arc::clone(&self.issuing_key), bundle)?)
     }
+}
+
+/// Tells one CA from another of the same name.
+fn tag() -> Result<String, PkiError> {
+    Ok(text::hex(serial()?.as_ref())[..8].to_owned())
 }
 
 /// A certificate that may sign certificates, with at most so many CAs under it.

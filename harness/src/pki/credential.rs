@@ -83,6 +83,23 @@ impl Credential {
         Self { bundle_pem: pem.into(), ..self }
     }
 
+    /// The leaf alone, without what leads to a root.
+    #[must_use]
+    pub fn without_intermediates(self) -> Self {
+        let chain = self.chain.into_iter().take(1).collect();
+        Self { chain, chain_pem: OnceLock::new(), ..self }
+    }
+
+    /// The files that it is written as.
+    pub fn files(&self) -> Files {
+        Files {
+            chain: Some(self.chain_pem().as_bytes().into()),
+            key: Some(self.key_pem().as_bytes().into()),
+            bundle: Some(self.bundle_pem.as_bytes().into()),
+            ..Files::default()
+        }
+    }
+
     /// Puts the credential into a mount, where it replaces whatever was there in one step: a reader
     /// that resolves `..data` once sees all of the old credential or all of the new one.
     ///
@@ -94,11 +111,7 @@ impl Credential {
     /// If the folder cannot be written, or another process has been writing to it for seconds. What
     /// was installed before stays.
     pub fn write(&self, folder: &Path) -> Result<(), PkiError> {
-        mount::Held::hold(folder)?.replace(&Files {
-            chain: Some(self.chain_pem().as_bytes().into()),
-            key: Some(self.key_pem().as_bytes().into()),
-            bundle: Some(self.bundle_pem.as_bytes().into()),
-        })
+        mount::Held::hold(folder)?.replace(&self.files())
     }
 
     /// Reads a mount, or a plain folder with the same three files; never half of one credential and
@@ -118,7 +131,7 @@ impl Credential {
     /// file that it would be.
     pub fn from_pem(chain: &str, key: &str, bundle: &str) -> Result<Self, PkiError> {
         let bytes = |text: &str| Some(text.as_bytes().to_vec());
-        let files = Files { chain: bytes(chain), key: bytes(key), bundle: bytes(bundle) };
+        let files = Files { chain: bytes(chain), key: bytes(key), bundle: bytes(bundle), ..Files::default() };
         Self::of(&Reader { folder: Path::new("") }, files)
     }
 

@@ -7,9 +7,9 @@
 //! ```
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -27,17 +27,102 @@ const ATTEMPTS: u32 = 64;
 /// A writer is done within milliseconds, unless it was paused.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The files of a mount, byte for byte; none where there is no such file.
+/// Who may read a key.
+const KEY_MODE: u32 = 0o600;
+
+/// The files of a mount, byte for byte and sense or none; none where there is no such file. There is no
+/// `Debug`: one of them is a key.
 #[derive(Default)]
-pub(super) struct Files {
+pub struct Files {
+    /// What is in place of the chain.
     pub chain: Option<Vec<u8>>,
+    /// What is in place of the key.
     pub key: Option<Vec<u8>>,
+    /// What is in place of the bundle.
     pub bundle: Option<Vec<u8>>,
+    /// The permissions of the key's file; 0600 if nothing is said.
+    pub key_mode: Option<u32>,
+}
+
+/// How files take the place of others. A watcher that knows one of them misses the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// All at once: a new folder, and one link that is moved to it, as a kubelet does.
+    #[default]
+    Swap,
+    /// One after another: each is written beside its place and moved there.
+    Rename,
+    /// One after another: each is written where it is, so that half of it can be read.
+    InPlace,
+}
+
+/// What tells one content of a folder from another without reading it: which generation holds, and
+/// which files are in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where the link of a mount leads; none in a plain folder.
+    pub generation: Option<PathBuf>,
+    files: [Option<(u64, u64, i64, i64)>; 3],
+}
+
+impl Mark {
+    /// The mark of a folder as it is now.
+    pub fn of(folder: &Path) -> Self {
+        let file = |name| {
+            let data = fs::metadata(folder.join(name)).ok()?;
+            Some((data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
+        };
+        Self {
+            generation: fs::read_link(folder.join(DATA)).ok(),
+            files: [CHAIN_FILE, KEY_FILE, BUNDLE_FILE].map(file),
+        }
+    }
+
+    /// Whether there is a certificate at all.
+    pub fn has_chain(&self) -> bool {
+        self.files[0].is_some()
+    }
+}
+
+/// Writes files into a folder, in any manner. What there is no file for stays as it is, but for
+/// [`Manner::Swap`], which leaves nothing of what was there before.
+///
+/// # Errors
+/// If the folder cannot be written, or another process has been writing to it for seconds.
+pub fn write_files(folder: &Path, files: &Files, manner: Manner) -> Result<(), PkiError> {
+    let held = Held::hold(folder)?;
+    if manner == Manner::Swap {
+        return held.replace(files);
+    }
+    // What people call the file is a link into the generation that holds.
+    let place = generation(folder)?.map_or_else(|| folder.to_path_buf(), |name| folder.join(name));
+    for (name, bytes, mode) in files.all() {
+        let Some(bytes) = bytes else { continue };
+        let path = place.join(name);
+        let target = if manner == Manner::Rename { place.join(format!("{name}.new")) } else { path.clone() };
+        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&target);
+        let written = opened.and_then(|mut file| {
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.write_all(bytes)
+        });
+        let moved = written.and_then(|()| if target == path { Ok(()) } else { fs::rename(&target, &path) });
+        moved.map_err(PkiError::io(&folder.join(name), "write"))?;
+    }
+    Ok(())
 }
 
 impl Files {
     fn whole(&self) -> bool {
         self.chain.is_some() && self.key.is_some() && self.bundle.is_some()
+    }
+
+    /// Name, contents and permissions of each.
+    fn all(&self) -> [(&'static str, Option<&[u8]>, u32); 3] {
+        [
+            (CHAIN_FILE, self.chain.as_deref(), 0o644),
+            (KEY_FILE, self.key.as_deref(), self.key_mode.unwrap_or(KEY_MODE)),
+            (BUNDLE_FILE, self.bundle.as_deref(), 0o644),
+        ]
     }
 }
 
@@ -50,6 +135,7 @@ pub(super) fn read(folder: &Path) -> Result<Files, PkiError> {
             chain: read_file(&source.join(CHAIN_FILE))?,
             key: read_file(&source.join(KEY_FILE))?,
             bundle: read_file(&source.join(BUNDLE_FILE))?,
+            key_mode: None,
         };
         // A whole generation is one, even if another has followed. If files are missing it may
         // have been removed meanwhile, and a plain folder may have become a mount.
@@ -131,12 +217,7 @@ impl<'a> Held<'a> {
     fn lay_out(&self, path: &Path, files: &Files) -> Result<(), PkiError> {
         let made = DirBuilder::new().mode(0o700).create(path);
         made.map_err(PkiError::io(path, "make a generation"))?;
-        let all = [
-            (CHAIN_FILE, &files.chain, 0o644),
-            (KEY_FILE, &files.key, 0o600),
-            (BUNDLE_FILE, &files.bundle, 0o644),
-        ];
-        for (name, bytes, mode) in all {
+        for (name, bytes, mode) in files.all() {
             let Some(bytes) = bytes else { continue };
             let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path.join(name));
             let written = opened.and_then(|mut file| file.write_all(bytes));
@@ -188,16 +269,13 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, PkiError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        os::unix::fs::PermissionsExt,
-        sync::atomic::{AtomicBool, Ordering},
-    };
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 
     fn files(text: &str) -> Files {
         let bytes = Some(text.as_bytes().to_vec());
-        Files { chain: bytes.clone(), key: bytes.clone(), bundle: bytes }
+        Files { chain: bytes.clone(), key: bytes.clone(), bundle: bytes, key_mode: None }
     }
 
     fn replace(folder: &Path, text: &str) {
@@ -234,6 +312,39 @@ mod tests {
         assert_eq!(mode(&folder.join(&data).join(KEY_FILE)), 0o600);
         assert_eq!(mode(&folder.join(&data)), 0o700);
         assert_eq!(mode(&folder), 0o700);
+    }
+
+    #[test]
+    fn every_manner_of_writing_is_read_and_leaves_another_mark() {
+        let parent = tempfile::tempdir().expect("a folder");
+        for (place, begins_as) in [("mount", Manner::Swap), ("plain", Manner::Rename)] {
+            let folder = &parent.path().join(place);
+            write_files(folder, &files("zero"), begins_as).expect("written");
+            for manner in [Manner::InPlace, Manner::Rename, Manner::InPlace, Manner::Swap] {
+                let before = Mark::of(folder);
+                let text = format!("{manner:?}");
+                write_files(folder, &files(&text), manner).expect("written");
+                assert_ne!(Mark::of(folder), before, "{place} {manner:?}");
+                let same_link = Mark::of(folder).generation == before.generation;
+                assert_eq!(same_link, manner != Manner::Swap, "{place} {manner:?}");
+                let read = read(folder).expect("files");
+                assert!(read.whole() && read.key.as_deref() == Some(text.as_bytes()), "{place} {manner:?}");
+                assert_eq!(mode(&fs::canonicalize(folder.join(KEY_FILE)).expect("a key")), 0o600);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_given_stays_unless_everything_is_swapped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        replace(folder, "one");
+        let half = || Files { chain: Some(b"two".to_vec()), ..Files::default() };
+        write_files(folder, &half(), Manner::InPlace).expect("written");
+        let torn = read(folder).expect("files");
+        assert_eq!((torn.chain.as_deref(), torn.key.as_deref()), (Some(&b"two"[..]), Some(&b"one"[..])));
+        write_files(folder, &half(), Manner::Swap).expect("written");
+        assert!(!read(folder).expect("files").whole());
     }
 
     #[test]
@@ -312,8 +423,12 @@ mod tests {
                 while !done.load(Ordering::Relaxed) {
                     let source = folder.join(fs::read_link(folder.join(DATA)).expect("always a generation"));
                     let one = |name: &str| read_file(&source.join(name)).expect("readable");
-                    let files =
-                        Files { chain: one(CHAIN_FILE), key: one(KEY_FILE), bundle: one(BUNDLE_FILE) };
+                    let files = Files {
+                        chain: one(CHAIN_FILE),
+                        key: one(KEY_FILE),
+                        bundle: one(BUNDLE_FILE),
+                        key_mode: None,
+                    };
                     // A generation that vanished half-way is the reader's to notice, not to mix.
                     if files.whole() {
                         whole(&files);

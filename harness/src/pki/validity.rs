@@ -65,6 +65,11 @@ impl Validity {
         later(self.not_after, Duration::from_secs(1))
     }
 
+    /// Last second in which it is valid, Unix seconds, as it will stand in the certificate.
+    pub fn last_second(&self) -> i64 {
+        self.unix().1
+    }
+
     /// First and last second, Unix seconds, as they will stand in the certificate.
     pub(super) fn unix(&self) -> (i64, i64) {
         (seconds(self.not_before), seconds(self.not_after))

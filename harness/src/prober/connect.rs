@@ -336,6 +336,7 @@ fn by_alert(alert: AlertDescription) -> Refusal {
         AlertDescription::UnknownCA => Refusal::UnknownIssuer,
         AlertDescription::CertificateRequired => Refusal::NoCertificate,
         AlertDescription::CertificateRevoked => Refusal::Revoked,
+        AlertDescription::UnsupportedCertificate => Refusal::WrongPurpose,
         AlertDescription::DecryptError => Refusal::BadSignature,
         other => Refusal::Other(format!("alert {other:?}")),
     }

@@ -4,24 +4,28 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use notafter::{
     history::Leaf,
-    pki::{Credential, PkiError},
-    service::{BUNDLE_FILE, CHAIN_FILE, KEY_FILE},
+    pki::{Credential, Mark, PkiError},
+    service::KEY_FILE,
 };
 use rustls::{ClientConfig, RootCertStore, ServerConfig, sign::CertifiedKey};
 use tokio::sync::{Notify, watch};
 
-use crate::{tls, wait};
+use crate::{settings::Common, tls, wait};
 
-/// How often a service looks whether a credential was replaced. A look is one `readlink` and sees
-/// every way of replacing on every file system; inotify would have to be set up again after each
-/// swap of the directory, and says nothing on some network and overlay mounts.
+/// How often a service looks whether a credential was replaced. A look asks for the marks of four names
+/// and sees every way of replacing on every file system; inotify would have to be set up again after
+/// each swap of the directory, and says nothing on some network and overlay mounts.
 pub const LOOK: Duration = Duration::from_millis(10);
 
 /// The credentials of a service, by mount.
@@ -33,8 +37,12 @@ pub struct Mount {
     /// Its name: `node` or `workload`.
     pub name: String,
     folder: PathBuf,
-    fails_open: bool,
-    seen: Mutex<Option<Fingerprint>>,
+    settings: Common,
+    seen: Mutex<Option<Mark>>,
+    /// How often something was taken into use.
+    loads: AtomicU64,
+    /// Why what lies in the folder is not used, if another credential is.
+    rejected: Mutex<Option<String>>,
     in_use: watch::Sender<Option<Arc<InUse>>>,
     changes: Arc<Notify>,
 }
@@ -64,9 +72,18 @@ pub fn has_expired(leaf: &Leaf) -> bool {
 
 impl Mount {
     /// A mount of which nothing is in use yet. `changes` is told when something is.
-    pub fn new(name: &str, folder: &Path, fails_open: bool, changes: Arc<Notify>) -> Self {
+    pub fn new(name: &str, folder: &Path, settings: &Common, changes: Arc<Notify>) -> Self {
         let (in_use, _) = watch::channel(None);
-        Self { name: name.into(), folder: folder.into(), fails_open, seen: Mutex::default(), in_use, changes }
+        Self {
+            name: name.into(),
+            folder: folder.into(),
+            settings: settings.clone(),
+            seen: Mutex::default(),
+            loads: AtomicU64::new(0),
+            rejected: Mutex::default(),
+            in_use,
+            changes,
+        }
     }
 
     /// What is in use.
@@ -87,23 +104,45 @@ impl Mount {
     /// Takes what is in the folder into use.
     ///
     /// # Errors
-    /// If it is unreadable or its parts do not fit; what was in use stays so.
+    /// If it is unreadable or its parts do not fit; what was in use stays so, unless the service
+    /// `drops_what_was_good`.
     pub fn load(&self) -> Result<Leaf, String> {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Fingerprint::of(&self.folder));
-        let in_use = InUse::read(&self.folder, self.fails_open)?;
-        let leaf = in_use.leaf.clone();
-        self.in_use.send_replace(Some(Arc::new(in_use)));
+        *lock(&self.seen) = Some(Mark::of(&self.folder));
+        let read = InUse::read(&self.folder, &self.settings);
+        let was_good = self.in_use.borrow().is_some();
+        *lock(&self.rejected) = read.as_ref().err().filter(|_| was_good).cloned();
+        let loaded = match read {
+            Ok(in_use) => {
+                let leaf = in_use.leaf.clone();
+                self.loads.fetch_add(1, Ordering::Relaxed);
+                self.in_use.send_replace(Some(Arc::new(in_use)));
+                Ok(leaf)
+            }
+            Err(why) => {
+                if self.settings.drops_what_was_good {
+                    self.in_use.send_replace(None);
+                }
+                Err(why)
+            }
+        };
         self.changes.notify_waiters();
-        Ok(leaf)
+        loaded
     }
 
     /// Like [`Self::load`] if the folder has changed since; none if it has not.
     pub fn load_if_changed(&self) -> Option<Result<Leaf, String>> {
-        let seen = Some(Fingerprint::of(&self.folder));
-        if *self.seen.lock().unwrap_or_else(PoisonError::into_inner) == seen {
-            return None;
-        }
-        Some(self.load())
+        let blind = self.settings.reloads_once && self.loads.load(Ordering::Relaxed) > 1;
+        let mark = Mark::of(&self.folder);
+        let same = match &*lock(&self.seen) {
+            Some(seen) if self.settings.watches_links_only => seen.generation == mark.generation,
+            seen => *seen == Some(mark),
+        };
+        if same || blind { None } else { Some(self.load()) }
+    }
+
+    /// Why what lies in the folder is not used, if another credential is.
+    pub fn rejected(&self) -> Option<String> {
+        lock(&self.rejected).clone()
     }
 
     /// The leaf in the folder, in use or not.
@@ -124,39 +163,35 @@ impl Mount {
 }
 
 impl InUse {
-    fn read(folder: &Path, fails_open: bool) -> Result<Self, String> {
-        let credential = Credential::read(folder).map_err(|error| error.to_string())?;
+    fn read(folder: &Path, settings: &Common) -> Result<Self, String> {
         let failed = |error: &dyn fmt::Display| format!("{}: {error}", folder.display());
+        private(&folder.join(KEY_FILE)).map_err(|error| failed(&error))?;
+        let credential = Credential::read(folder).map_err(|error| error.to_string())?;
         let key = CertifiedKey::from_der(credential.chain_der(), credential.key_der(), tls::provider());
         let key = Arc::new(key.map_err(|error| failed(&error))?);
-        let mut roots = RootCertStore::empty();
-        for root in credential.bundle_der().map_err(|error| failed(&error))? {
-            roots.add(root).map_err(|error| failed(&error))?;
+        let mut trusted = RootCertStore::empty();
+        let roots = credential.bundle_der().map_err(|error| failed(&error))?;
+        for root in &roots {
+            trusted.add(root.clone()).map_err(|error| failed(&error))?;
         }
-        let roots = Arc::new(roots);
-        let server = tls::server(&key, &roots, fails_open).map_err(|error| failed(&error))?;
-        let client = tls::client(&key, &roots).map_err(|error| failed(&error))?;
+        let trusted = Arc::new(trusted);
+        let server = tls::server(&key, &trusted, &roots, settings).map_err(|error| failed(&error))?;
+        let client = tls::client(&key, &trusted).map_err(|error| failed(&error))?;
         Ok(Self { leaf: credential.leaf().clone(), server: Arc::new(server), client: Arc::new(client) })
     }
 }
 
-/// What tells one content of a folder from another without reading it.
-#[derive(Debug, PartialEq)]
-enum Fingerprint {
-    /// Where `..data` points.
-    Version(PathBuf),
-    /// Inode-independent marks of plain files.
-    Files([Option<(u64, SystemTime)>; 3]),
+/// A key that others can read is not used, as with `PostgreSQL` and `OpenSSH`.
+fn private(key: &Path) -> Result<(), String> {
+    match fs::metadata(key) {
+        Ok(data) if data.mode() & 0o077 != 0 => {
+            Err(format!("{KEY_FILE} can be read by others (mode {:03o})", data.mode() & 0o777))
+        }
+        // What is missing is missed when it is read.
+        _ => Ok(()),
+    }
 }
 
-impl Fingerprint {
-    fn of(folder: &Path) -> Self {
-        if let Ok(version) = fs::read_link(folder.join("..data")) {
-            return Self::Version(version);
-        }
-        Self::Files([CHAIN_FILE, KEY_FILE, BUNDLE_FILE].map(|name| {
-            let data = fs::metadata(folder.join(name)).ok()?;
-            Some((data.len(), data.modified().ok()?))
-        }))
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

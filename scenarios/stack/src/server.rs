@@ -95,7 +95,7 @@ async fn live() -> &'static str {
 }
 
 async fn ready(State(service): State<Arc<Service>>) -> Response {
-    let waits_for = service.waits_for();
+    let waits_for = service.says_it_waits_for();
     if waits_for.is_empty() {
         return "ready\n".into_response();
     }

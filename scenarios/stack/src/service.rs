@@ -5,7 +5,10 @@ use std::{
     fmt,
     future::Future,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -82,6 +85,8 @@ pub struct Service {
     /// What clients have shown.
     pub clients: Arc<Clients>,
     trouble: Mutex<BTreeMap<&'static str, String>>,
+    /// Whether it has ever said that it is ready.
+    was_ready: AtomicBool,
 }
 
 /// Why a service ended before it was told to. Its text is the service's last words.
@@ -120,7 +125,7 @@ impl Service {
         let changes = Arc::<Notify>::default();
         let clients = Arc::new(Clients::new(changes.clone()));
         let mount = |(name, folder): (&String, &PathBuf)| {
-            let mount = Mount::new(name, folder, settings.fails_open, changes.clone());
+            let mount = Mount::new(name, folder, &settings, changes.clone());
             (name.clone(), Arc::new(mount))
         };
         let mounts: Arc<Mounts> = Arc::new(config.mounts.iter().map(mount).collect());
@@ -134,6 +139,7 @@ impl Service {
             changes,
             clients,
             trouble: Mutex::default(),
+            was_ready: AtomicBool::new(false),
         }
     }
 
@@ -174,15 +180,24 @@ impl Service {
         waits
     }
 
+    /// What it tells others that it waits for.
+    pub fn says_it_waits_for(&self) -> Vec<String> {
+        let waits_for = self.waits_for();
+        let was_ready = self.was_ready.fetch_or(waits_for.is_empty(), Ordering::Relaxed);
+        if was_ready && self.settings.health_lies { Vec::new() } else { waits_for }
+    }
+
     /// What it says about itself.
     pub fn status(&self) -> Status {
-        let waits_for = self.waits_for();
+        let waits_for = self.says_it_waits_for();
+        let rejected = |(name, mount): (&String, &Arc<Mount>)| Some((name.clone(), mount.rejected()?));
         let credential =
             |(name, mount): (&String, &Arc<Mount>)| Some((name.clone(), mount.in_use()?.leaf.clone()));
         Status {
             ready: waits_for.is_empty(),
             waits_for,
             credentials: self.mounts.iter().filter_map(credential).collect(),
+            rejected: self.mounts.iter().filter_map(rejected).collect(),
             clients: self.clients.all(),
         }
     }

@@ -24,6 +24,22 @@ pub struct Common {
     pub fails_open: bool,
     /// Defect: nobody looks at expiry on open connections, and a reload keeps the pools.
     pub pools_past_expiry: bool,
+    /// Defect: once it was ready it says so whatever goes wrong (spiffe/spire#1562).
+    pub health_lies: bool,
+    /// Defect: a replaced credential that makes no sense takes the place of the good one all the same.
+    pub drops_what_was_good: bool,
+    /// Defect: it looks for moved links only, so that files that are written where they are pass it by
+    /// (hashicorp/consul#8198).
+    pub watches_links_only: bool,
+    /// Defect: it sees one replacement and none after it, as a watch that dies with the folder that it
+    /// was set on (envoyproxy/envoy#9359).
+    pub reloads_once: bool,
+    /// Defect: a root that has ended is trusted no more, nor is any root beside it. Most verifiers do not
+    /// look at the validity of what they trust (RFC 5280, 6.1.1 (d)).
+    pub refuses_expired_roots: bool,
+    /// Defect: everything that a client shows must be valid, though another path leads to a root: what
+    /// OpenSSL before 1.1.0 made of the end of DST Root X3.
+    pub builds_no_other_path: bool,
     /// Defect: a name that the manager does not know once is unknown for ever, as with a resolver that
     /// caches failures without a limit.
     pub caches_failed_lookups: bool,
@@ -62,6 +78,12 @@ impl Default for Common {
             connect_timeout: Span(Duration::from_secs(1)),
             request_timeout: Span(Duration::from_secs(2)),
             fails_open: false,
+            health_lies: false,
+            drops_what_was_good: false,
+            watches_links_only: false,
+            reloads_once: false,
+            refuses_expired_roots: false,
+            builds_no_other_path: false,
             pools_past_expiry: false,
             caches_failed_lookups: false,
             waits_for_ever: false,

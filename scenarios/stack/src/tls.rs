@@ -25,27 +25,38 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
+use crate::settings::Common;
+
 /// The crypto provider of every configuration.
 pub fn provider() -> &'static Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()))
 }
 
-/// A server that presents `key` and wants a client certificate under one of `roots`; with
-/// `fails_open` it takes whatever it is shown.
+/// A server that presents `key` and wants a client certificate under one of `trusted`, which were made
+/// of the certificates `roots`. What it believes beyond that is a defect in its settings.
 ///
 /// # Errors
 /// If the bundle is empty.
 pub fn server(
     key: &Arc<CertifiedKey>,
-    roots: &Arc<RootCertStore>,
-    fails_open: bool,
+    trusted: &Arc<RootCertStore>,
+    roots: &[CertificateDer<'_>],
+    settings: &Common,
 ) -> Result<ServerConfig, String> {
-    let strict = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider().clone())
+    let verifier = WebPkiClientVerifier::builder_with_provider(trusted.clone(), provider().clone())
         .build()
         .map_err(|error| error.to_string())?;
-    let verifier: Arc<dyn ClientCertVerifier> =
-        if fails_open { Arc::new(LetsIn { strict }) } else { Arc::new(Strict { verifier: strict }) };
+    let verifier: Arc<dyn ClientCertVerifier> = if settings.fails_open {
+        Arc::new(LetsIn { strict: verifier })
+    } else {
+        let root_ends = roots.iter().filter_map(|root| Some(pki::leaf_of(root).ok()?.not_after)).min();
+        Arc::new(Strict {
+            verifier,
+            root_ends: root_ends.filter(|_| settings.refuses_expired_roots),
+            builds_no_other_path: settings.builds_no_other_path,
+        })
+    };
     let builder = ServerConfig::builder_with_provider(provider().clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -244,6 +255,19 @@ pub async fn noting_refused<T>(handshake: impl Future<Output = T>) -> (T, Option
 #[derive(Debug)]
 struct Strict {
     verifier: Arc<dyn ClientCertVerifier>,
+    /// The end of the root that ends first, where roots are judged, too.
+    root_ends: Option<i64>,
+    /// Whether everything that a client shows must be valid, needed for a path or not.
+    builds_no_other_path: bool,
+}
+
+impl Strict {
+    /// What the defects add to the judgement, at these Unix seconds.
+    fn is_past(&self, intermediates: &[CertificateDer<'_>], now: i64) -> bool {
+        let ended = |ends: i64| ends < now;
+        let shown = || intermediates.iter().filter_map(|der| Some(pki::leaf_of(der).ok()?.not_after));
+        self.root_ends.is_some_and(ended) || (self.builds_no_other_path && shown().any(ended))
+    }
 }
 
 impl ClientCertVerifier for Strict {
@@ -257,7 +281,10 @@ impl ClientCertVerifier for Strict {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let verdict = self.verifier.verify_client_cert(leaf, intermediates, now);
+        let mut verdict = self.verifier.verify_client_cert(leaf, intermediates, now);
+        if self.is_past(intermediates, i64::try_from(now.as_secs()).unwrap_or(i64::MAX)) {
+            verdict = Err(CertificateError::Expired.into());
+        }
         if verdict.is_err() {
             // Outside of a handshake of ours nobody wants to know.
             let _ = REFUSED.try_with(|refused| refused.replace(Peer::parse(leaf)));

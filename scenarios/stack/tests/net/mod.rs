@@ -223,7 +223,7 @@ impl Net {
     pub fn caller_with(&self, server: &str, credential: &Credential, settings: &Common) -> Caller {
         let folder = tempfile::tempdir().expect("folder");
         credential.write(folder.path()).expect("written");
-        let mount = Arc::new(Mount::new("workload", folder.path(), false, Arc::default()));
+        let mount = Arc::new(Mount::new("workload", folder.path(), &Common::default(), Arc::default()));
         mount.load().expect("loads");
         let mounts: Arc<Mounts> = Arc::new([("workload".to_owned(), mount)].into());
         let config = Config {

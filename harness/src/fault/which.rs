@@ -1,0 +1,41 @@
+//! Which credentials a fault is about.
+
+use std::fmt;
+
+use crate::system::System;
+
+/// Which credentials a fault is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one that a service presents to those who call it.
+    Served(String),
+    /// Every mount of every service of one's own: what a container management system that forgot
+    /// to renew does.
+    All,
+}
+
+impl Which {
+    /// The mounts that are meant.
+    pub(super) fn targets(&self, system: &System) -> Vec<(String, String)> {
+        match self {
+            Self::Served(name) => {
+                // A name that is not there gets its error, with the names that are, from the cluster.
+                let mount = system.service(name).map_or_else(String::new, |service| service.serves.clone());
+                vec![(name.clone(), mount)]
+            }
+            Self::All => system
+                .own()
+                .flat_map(|service| service.mounts.keys().map(|mount| (service.name.clone(), mount.clone())))
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Served(service) => write!(f, "the certificate that {service} presents"),
+            Self::All => f.write_str("every certificate"),
+        }
+    }
+}
