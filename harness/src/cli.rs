@@ -59,7 +59,7 @@ CLICOLOR_FORCE switch colour off and on.";
 #[derive(Subcommand)]
 enum Command {
     /// Show the scenarios, where they run, and the verdict that each must give
-    List,
+    List(list::Args),
     /// Run scenarios and judge them
     Run(run::Args),
     /// Show what each mitigation of a family saves, alone and together
@@ -116,7 +116,7 @@ pub fn main(suite: Suite) -> ExitCode {
 fn execute(suite: &Suite, command: &Command) -> Result<u8> {
     let runtime = tokio::runtime::Runtime::new().context(|| "cannot start".into())?;
     match command {
-        Command::List => list::run(suite),
+        Command::List(args) => list::run(suite, args),
         Command::Run(args) => runtime.block_on(run::run(suite, args)),
         Command::Ablate(args) => runtime.block_on(ablate::run(suite, args)),
         Command::Nightly(args) => runtime.block_on(nightly::run(suite, args)),

@@ -9,21 +9,49 @@ use crate::{
     words,
 };
 
-/// Prints them, by family.
+/// What is shown.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Show what each scenario breaks, too, and what it asks about it
+    #[arg(long)]
+    faults: bool,
+}
+
+/// Prints them, by family; with `--faults` those that break something, and what.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn run(suite: &Suite) -> Result<u8> {
+pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let colour = style().colour;
     let width = suite.templates.iter().map(|one| one.name.len()).max().unwrap_or(0);
-    let indent = " ".repeat(width);
-    let lines = suite.templates.iter().map(|template| {
+    let name = |template: &Template, width: usize| {
         // Padded before it is painted: escapes have no width.
-        let name = paint(&format!("{:width$}", template.name), "1", colour);
-        format!("{name}  {}\n{indent}  {}\n", template.about, facts(template))
+        paint(&format!("{:width$}", template.name), "1", colour)
+    };
+    let lines = suite.templates.iter().filter_map(|template| {
+        if args.faults {
+            return catalogued(template).map(|lines| format!("{}\n{lines}", name(template, 0)));
+        }
+        let indent = " ".repeat(width);
+        Some(format!("{}  {}\n{indent}  {}\n", name(template, width), template.about, facts(template)))
     });
     print(&lines.collect::<String>())?;
     Ok(super::exit::AS_EXPECTED)
+}
+
+/// What a scenario breaks, what is asked about it, and where; none if it breaks nothing.
+fn catalogued(template: &Template) -> Option<String> {
+    let scenario = template.scenario(&Settings::default());
+    let faults: Vec<_> = scenario.faults.iter().map(|fault| fault.describe()).collect();
+    let checks: Vec<_> = scenario.checks.iter().map(|check| check.name().to_owned()).collect();
+    let line = |what: &str, words: &str| format!("  {what:<7}  {words}\n");
+    let lines = [
+        line("breaks", &faults.join("; ")),
+        line("how", template.about),
+        line("asks", &words::list(&checks, 24)),
+        line("result", &facts(template)),
+    ];
+    (!faults.is_empty()).then(|| lines.concat())
 }
 
 /// `must fail a and b; runs on processes and containers`.

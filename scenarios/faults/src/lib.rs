@@ -1,0 +1,16 @@
+//! One scenario for each way in which certificates fail: `fault/NAME`, with one thing wrong and what a
+//! sound system makes of it. Beside each stands its control, `control-of/NAME`: the same fault on a
+//! system with one defect switched on, which the named checks must catch.
+//!
+//! All run on three services of the reference system, manager, archive and search, so that each says
+//! one thing: archive presents a certificate to search, search shows one to archive.
+
+mod rows;
+mod shape;
+
+use notafter::suite::Suite;
+
+/// Every fault, with its control.
+pub fn suite() -> Suite {
+    Suite { programs: stack::programs(), templates: rows::templates(), ..Suite::default() }
+}

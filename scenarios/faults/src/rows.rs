@@ -1,0 +1,175 @@
+//! The catalogue: what is wrong, and what a sound system makes of it.
+
+use std::time::Duration;
+
+use notafter::{
+    fault::{Damage, Flaw, Which, damage, expire, flawed},
+    history::Refusal,
+    pki::Manner,
+    suite::Template,
+    system::System,
+};
+
+use crate::shape::{borne, failing, refused, renewed, trio, with, with_all};
+
+/// A fault and its control: the same on a system with a defect, which these checks must catch.
+macro_rules! rows {
+    ($($name:literal, $about:literal, $build:expr, control: $defect:expr, $caught_by:expr;)*) => {
+        vec![$(
+            Template {
+                name: concat!("fault/", $name).into(),
+                about: $about,
+                system: trio,
+                build: |system, _| { let mut one = $build(system); one.about = $about.into(); one },
+            },
+            Template {
+                name: concat!("control-of/", $name).into(),
+                about: concat!("the control of fault/", $name),
+                system: || $defect(trio()),
+                build: |system, _| {
+                    let mut one = failing($build(system), &$caught_by);
+                    one.about = concat!("The control of fault/", $name, ": ", $about).into();
+                    one
+                },
+            },
+        )*]
+    };
+}
+
+/// Every fault, each before its control.
+pub fn templates() -> Vec<Template> {
+    let mut all = presented();
+    all.extend(shown());
+    all.extend(endured());
+    all.extend(renewals());
+    all
+}
+
+/// What archive presents, and search refuses. The control says that it is well whatever happens.
+fn presented() -> Vec<Template> {
+    rows! {
+        "server-leaf-expired", "archive presents a leaf that has ended: root -> issuing -> [leaf]",
+        |system| refused(system, "archive", expire("archive"), Refusal::Expired),
+        control: unnoticed, ["detected-within"];
+        "server-leaf-not-yet-valid", "archive presents a leaf that has not begun: root -> issuing -> [leaf]",
+        |system| refused(system, "archive", flawed(archive(), Flaw::LeafNotYetValid), Refusal::NotYetValid),
+        control: unnoticed, ["detected-within"];
+        "server-issuing-expired", "archive presents a good leaf under a CA that has ended: root -> [issuing] -> leaf",
+        |system| refused(system, "archive", flawed(archive(), Flaw::IssuingExpired), Refusal::Expired),
+        control: unnoticed, ["detected-within"];
+        "leaf-outlives-issuer", "archive presents a leaf for a day under a CA for seconds: root -> [issuing] -> leaf",
+        |system| {
+            let flaw = Flaw::IssuingEndsIn(Duration::from_secs(2));
+            refused(system, "archive", flawed(archive(), flaw), Refusal::Expired)
+        },
+        control: unnoticed, ["detected-within"];
+        "wrong-name", "archive presents a leaf that names another service: root -> issuing -> [leaf]",
+        |system| refused(system, "archive", flawed(archive(), Flaw::WrongName), Refusal::WrongName),
+        control: unnoticed, ["detected-within"];
+        "wrong-purpose", "archive presents a leaf that is for clients only: root -> issuing -> [leaf]",
+        |system| refused(system, "archive", flawed(archive(), Flaw::WrongPurpose), Refusal::WrongPurpose),
+        control: unnoticed, ["detected-within"];
+        "missing-intermediate", "archive presents its leaf alone: root -> [ ] -> leaf",
+        |system| refused(system, "archive", flawed(archive(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
+        control: unnoticed, ["detected-within"];
+        "issuer-rotated-before-trust", "archive presents a leaf of the next root, which search does not trust yet",
+        |system| {
+            let fault = flawed(archive(), Flaw::IssuerRotatedBeforeTrust);
+            refused(system, "archive", fault, Refusal::UnknownIssuer)
+        },
+        control: unnoticed, ["detected-within"];
+    }
+}
+
+/// What search shows, and archive refuses. The control lets in anybody; then nobody notices, but for a
+/// service that looks at the end of its own certificate.
+fn shown() -> Vec<Template> {
+    const LET_IN: [&str; 3] = ["refused", "detected-within", "nothing-accepted-unauthenticated"];
+    rows! {
+        "client-leaf-expired", "search shows a leaf that has ended: root -> issuing -> [leaf]",
+        |system| refused(system, "search", expire("search"), Refusal::Expired),
+        control: fails_open, ["refused", "nothing-accepted-unauthenticated"];
+        "client-leaf-not-yet-valid", "search shows a leaf that has not begun: root -> issuing -> [leaf]",
+        |system| refused(system, "search", flawed(search(), Flaw::LeafNotYetValid), Refusal::NotYetValid),
+        control: fails_open, LET_IN;
+        "client-issuing-expired", "search shows a good leaf under a CA that has ended: root -> [issuing] -> leaf",
+        |system| refused(system, "search", flawed(search(), Flaw::IssuingExpired), Refusal::Expired),
+        control: fails_open, LET_IN;
+        "client-missing-intermediate", "search shows its leaf alone: root -> [ ] -> leaf",
+        |system| refused(system, "search", flawed(search(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
+        control: fails_open, LET_IN;
+        "old-root-pulled-early", "archive trusts the next root alone, and search shows a leaf of the old one",
+        |system| {
+            let fault = flawed(Which::Served("archive".into()), Flaw::OldRootPulledEarly);
+            refused(system, "archive", fault, Refusal::UnknownIssuer)
+        },
+        control: fails_open, LET_IN;
+    }
+}
+
+/// What nobody should notice.
+fn endured() -> Vec<Template> {
+    rows! {
+        "root-expired", "the root that archive trusts has ended: [root] -> issuing -> leaf. Names and keys are \
+         trusted, not dates (RFC 5280, 6.1.1); OpenSSL sees it otherwise",
+        |system| borne(system, "archive", flawed(archive(), Flaw::RootExpired)),
+        control: |system| with(system, "archive", "refuses_expired_roots"), ["keeps-serving"];
+        "cross-sign-expired", "search shows a root that another has signed for too short, beside a good path",
+        |system| borne(system, "search", flawed(search(), Flaw::CrossSignExpired)),
+        control: |system| with(system, "archive", "builds_no_other_path"), ["keeps-serving"];
+        "key-of-another", "the key that archive finds is another certificate's",
+        |system| borne(system, "archive", damage(archive(), Damage::KeyOfAnother)),
+        control: drops, ["keeps-serving"];
+        "truncated-chain", "the certificate that archive finds is cut off in the middle",
+        |system| borne(system, "archive", damage(archive(), Damage::TruncatedChain)),
+        control: drops, ["keeps-serving"];
+        "empty-bundle", "the bundle that archive finds is empty",
+        |system| borne(system, "archive", damage(archive(), Damage::EmptyBundle)),
+        control: drops, ["keeps-serving"];
+        "key-for-everybody", "the key that archive finds can be read by everybody",
+        |system| borne(system, "archive", damage(archive(), Damage::KeyForEverybody)),
+        control: drops, ["keeps-serving"];
+        "torn-pair", "archive finds a new certificate, and its key only a while later",
+        |system| borne(system, "archive", damage(archive(), Damage::TornPair)),
+        control: drops, ["keeps-serving"];
+    }
+}
+
+/// A certificate that nears its end and is replaced on disk: it counts when it is on the wire.
+fn renewals() -> Vec<Template> {
+    const STALE: [&str; 2] = ["replaced-before-expiry", "keeps-serving"];
+    rows! {
+        "renewed-by-swap", "the certificate of archive is renewed in time, as a kubelet swaps a folder",
+        |system| renewed(system, Manner::Swap),
+        control: |system| with(system, "archive", "reloads_once"), STALE;
+        "renewed-by-rename", "the certificate of archive is renewed in time, each file moved over the old one",
+        |system| renewed(system, Manner::Rename),
+        control: |system| with(system, "archive", "watches_links_only"), STALE;
+        "renewed-in-place", "the certificate of archive is renewed in time, each file written where it is",
+        |system| renewed(system, Manner::InPlace),
+        control: |system| with(system, "archive", "watches_links_only"), STALE;
+    }
+}
+
+fn archive() -> Which {
+    Which::Served("archive".into())
+}
+
+fn search() -> Which {
+    Which::Served("search".into())
+}
+
+/// Everybody says that all is well.
+fn unnoticed(system: System) -> System {
+    with_all(system, "health_lies")
+}
+
+/// The archive lets in anybody.
+fn fails_open(system: System) -> System {
+    with(system, "archive", "fails_open")
+}
+
+/// The archive gives up a good credential for one that makes no sense.
+fn drops(system: System) -> System {
+    with(system, "archive", "drops_what_was_good")
+}
