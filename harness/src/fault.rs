@@ -3,6 +3,7 @@
 mod damage;
 mod expiry;
 mod flaw;
+mod rotation;
 mod which;
 
 use std::future::Future;
@@ -12,6 +13,7 @@ use futures_util::future::BoxFuture;
 pub use damage::{Damage, damage};
 pub use expiry::{Expire, expire, run_out};
 pub use flaw::{Flaw, flawed};
+pub use rotation::rotated;
 pub use which::Which;
 
 use crate::{

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use notafter::{
-    fault::{Damage, Flaw, Which, damage, expire, flawed},
+    fault::{Damage, Flaw, Which, damage, expire, flawed, rotated},
     history::Refusal,
     pki::Manner,
     suite::Template,
     system::System,
 };
 
-use crate::shape::{borne, failing, refused, renewed, trio, with, with_all};
+use crate::shape::{borne, changed, failing, refused, renewed, trio, with, with_all};
 
 /// A fault and its control: the same on a system with a defect, which these checks must catch.
 macro_rules! rows {
@@ -117,6 +117,10 @@ fn endured() -> Vec<Template> {
         "cross-sign-expired", "search shows a root that another has signed for too short, beside a good path",
         |system| borne(system, "search", flawed(search(), Flaw::CrossSignExpired)),
         control: |system| with(system, "archive", "builds_no_other_path"), ["keeps-serving"];
+        "authority-rotated", "every certificate is replaced by one under a new root, which is trusted before and \
+         alone after: [root] -> [issuing] -> [leaf]",
+        |system| changed(system, rotated("mesh", true)),
+        control: |system| with(system, "archive", "bundle_read_once"), ["keeps-serving"];
         "key-of-another", "the key that archive finds is another certificate's",
         |system| borne(system, "archive", damage(archive(), Damage::KeyOfAnother)),
         control: drops, ["keeps-serving"];

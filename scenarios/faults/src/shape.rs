@@ -74,6 +74,16 @@ pub fn borne(system: System, service: &str, fault: Box<dyn AnyFault>) -> Scenari
     }
 }
 
+/// Nothing comes of it, and nothing has to be repaired.
+pub fn changed(system: System, fault: Box<dyn AnyFault>) -> Scenario {
+    Scenario {
+        faults: vec![fault],
+        limits: Limits { recover: RECOVERED, ..Limits::default() },
+        checks: checks([check::keeps_serving()]),
+        ..base(system)
+    }
+}
+
 /// The certificate of archive nears its end, and a new one is written in this manner. It is on the wire
 /// before the old one ends, and no handshake fails.
 pub fn renewed(system: System, manner: Manner) -> Scenario {

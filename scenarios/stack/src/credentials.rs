@@ -18,7 +18,7 @@ use notafter::{
     pki::{Credential, Mark, PkiError},
     service::KEY_FILE,
 };
-use rustls::{ClientConfig, RootCertStore, ServerConfig, sign::CertifiedKey};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::CertificateDer, sign::CertifiedKey};
 use tokio::sync::{Notify, watch};
 
 use crate::{settings::Common, tls, wait};
@@ -52,6 +52,8 @@ pub struct Mount {
 pub struct InUse {
     /// Its leaf.
     pub leaf: Leaf,
+    /// Whom it trusts.
+    pub roots: Vec<CertificateDer<'static>>,
     /// For those who call this service.
     pub server: Arc<ServerConfig>,
     /// For those that this service calls.
@@ -108,7 +110,8 @@ impl Mount {
     /// `drops_what_was_good`.
     pub fn load(&self) -> Result<Leaf, String> {
         *lock(&self.seen) = Some(Mark::of(&self.folder));
-        let read = InUse::read(&self.folder, &self.settings);
+        let kept = self.in_use().filter(|_| self.settings.bundle_read_once);
+        let read = InUse::read(&self.folder, kept.map(|in_use| in_use.roots.clone()), &self.settings);
         let was_good = self.in_use.borrow().is_some();
         *lock(&self.rejected) = read.as_ref().err().filter(|_| was_good).cloned();
         let loaded = match read {
@@ -163,7 +166,12 @@ impl Mount {
 }
 
 impl InUse {
-    fn read(folder: &Path, settings: &Common) -> Result<Self, String> {
+    /// Reads a folder; with `kept`, whatever the bundle in it says, these are trusted.
+    fn read(
+        folder: &Path,
+        kept: Option<Vec<CertificateDer<'static>>>,
+        settings: &Common,
+    ) -> Result<Self, String> {
         let failed = |error: &dyn fmt::Display| format!("{}: {error}", folder.display());
         private(&folder.join(KEY_FILE)).map_err(|error| failed(&error))?;
         let credential = Credential::read(folder).map_err(|error| error.to_string())?;
@@ -171,13 +179,15 @@ impl InUse {
         let key = Arc::new(key.map_err(|error| failed(&error))?);
         let mut trusted = RootCertStore::empty();
         let roots = credential.bundle_der().map_err(|error| failed(&error))?;
+        let roots = kept.unwrap_or(roots);
         for root in &roots {
             trusted.add(root.clone()).map_err(|error| failed(&error))?;
         }
         let trusted = Arc::new(trusted);
         let server = tls::server(&key, &trusted, &roots, settings).map_err(|error| failed(&error))?;
         let client = tls::client(&key, &trusted).map_err(|error| failed(&error))?;
-        Ok(Self { leaf: credential.leaf().clone(), server: Arc::new(server), client: Arc::new(client) })
+        let leaf = credential.leaf().clone();
+        Ok(Self { leaf, roots, server: Arc::new(server), client: Arc::new(client) })
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Common {
     /// Defect: it sees one replacement and none after it, as a watch that dies with the folder that it
     /// was set on (envoyproxy/envoy#9359).
     pub reloads_once: bool,
+    /// Defect: a new leaf is taken into use, and the bundle of the start is kept (etcd-io/etcd#11555).
+    pub bundle_read_once: bool,
     /// Defect: a root that has ended is trusted no more, nor is any root beside it. Most verifiers do not
     /// look at the validity of what they trust (RFC 5280, 6.1.1 (d)).
     pub refuses_expired_roots: bool,
@@ -82,6 +84,7 @@ impl Default for Common {
             drops_what_was_good: false,
             watches_links_only: false,
             reloads_once: false,
+            bundle_read_once: false,
             refuses_expired_roots: false,
             builds_no_other_path: false,
             pools_past_expiry: false,

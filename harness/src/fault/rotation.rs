@@ -1,0 +1,80 @@
+//! The rotation of an authority: not a defect of a certificate, but what shows the defects of those who
+//! reload them.
+
+use std::time::Duration;
+
+use super::{AnyFault, Fault, Injected, replace, signal_reload};
+use crate::{
+    context::Context,
+    error::Result,
+    landing,
+    pki::{Authority, Credential, Identity, Overlap, Validity},
+};
+
+/// How long everything lasts.
+const LASTING: Duration = Duration::from_hours(24);
+/// A step that has not landed everywhere by then never does.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
+
+/// An authority is rotated, by the book.
+struct Rotated {
+    authority: String,
+    to_the_end: bool,
+}
+
+/// The root and the issuing CA of an authority are replaced, as linkerd's, Istio's and Strimzi's manuals
+/// have it: everybody trusts the new root beside the old one, then everybody gets a certificate under the
+/// new one, then, `to_the_end`, nobody trusts the old one any more. Each step is on the wire everywhere
+/// before the next; a fresh leaf in each shows that what came with it is in use.
+pub fn rotated(authority: impl Into<String>, to_the_end: bool) -> Box<dyn AnyFault> {
+    Box::new(Rotated { authority: authority.into(), to_the_end })
+}
+
+/// Whose certificates a step issues, and whom its holders trust.
+struct Step<'a> {
+    issuer: &'a Authority,
+    trusts: String,
+}
+
+impl Fault for Rotated {
+    fn describe(&self) -> String {
+        let Self { authority, to_the_end } = self;
+        let how = if *to_the_end { "to the end" } else { "and the old root stays trusted" };
+        format!("authority {authority} is rotated, {how}")
+    }
+
+    async fn inject(&self, context: &Context) -> Result<Vec<Injected>> {
+        let old = context.pki.authority(&self.authority)?;
+        let mut new = old.successor(Overlap::TrustBoth)?;
+        let both = new.bundle();
+        let mut injected = install(context, &Step { issuer: old, trusts: both.clone() }).await?;
+        landed(context, &injected).await?;
+        injected = install(context, &Step { issuer: &new, trusts: both }).await?;
+        if self.to_the_end {
+            landed(context, &injected).await?;
+            new.end_overlap()?;
+            injected = install(context, &Step { issuer: &new, trusts: new.bundle() }).await?;
+        }
+        Ok(injected)
+    }
+}
+
+/// Every mount of the authority gets a new credential, whoever filled it.
+async fn install(context: &Context, step: &Step<'_>) -> Result<Vec<Injected>> {
+    let mut injected = Vec::new();
+    for service in context.system().own() {
+        let mounts = service.mounts.iter().filter(|(_, mount)| mount.authority == step.issuer.name());
+        for (mount, _) in mounts {
+            let credential: Credential =
+                step.issuer.issue(&Identity::service(&service.name), Validity::lasting(LASTING))?;
+            let credential = credential.with_bundle(step.trusts.clone());
+            injected.push(replace(context, (service.name.clone(), mount.clone()), &credential, None)?);
+        }
+    }
+    signal_reload(context, &injected).await?;
+    Ok(injected)
+}
+
+async fn landed(context: &Context, injected: &[Injected]) -> Result<()> {
+    landing::wait(context, injected, context.recorder.clock().now(), STEP_LIMIT).await
+}
