@@ -25,6 +25,7 @@ mod reproduce;
 mod run;
 mod show;
 mod sweep;
+mod zoo;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -68,6 +69,8 @@ enum Command {
     Nightly(nightly::Args),
     /// Show the runs of the past, how their durations went, or two of them side by side
     History(history::Args),
+    /// Run every defect against every check: the score of notafter itself
+    Zoo(zoo::Args),
     /// Start a system in every order that matters, and say which services need which first
     Orders(orders::Args),
     /// Break a cluster and keep it up to look at
@@ -120,6 +123,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::Run(args) => runtime.block_on(run::run(suite, args)),
         Command::Ablate(args) => runtime.block_on(ablate::run(suite, args)),
         Command::Nightly(args) => runtime.block_on(nightly::run(suite, args)),
+        Command::Zoo(args) => runtime.block_on(zoo::run(suite, args)),
         Command::History(args) => history::run(args),
         Command::Orders(args) => runtime.block_on(orders::run(suite, args)),
         Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),

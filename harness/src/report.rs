@@ -15,6 +15,7 @@ mod repair;
 pub(crate) mod table;
 mod terminal;
 mod timeline;
+mod zoo;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use nightly::{Nightly, SCHEMA as NIGHT_SCHEMA};
 pub use openmetrics::openmetrics;
 pub use orders::{Graph, Orders, SCHEMA as ORDERS_SCHEMA};
 pub use terminal::render;
+pub use zoo::{Exhibit, zoo};
 
 /// How a report for a terminal looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

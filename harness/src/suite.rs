@@ -19,6 +19,19 @@ pub struct Suite {
     pub templates: Vec<Template>,
     /// Families whose mitigations can be taken away one by one.
     pub ablations: Vec<Ablation>,
+    /// Defects that checks must catch.
+    pub zoo: Vec<Specimen>,
+}
+
+/// A defect, and the scenario that shows it.
+#[derive(Clone, Debug)]
+pub struct Specimen {
+    /// Whose it is and what it does, in a few words.
+    pub defect: String,
+    /// The scenario on a system with the defect: it must fail.
+    pub control: String,
+    /// The same scenario on a system without: it must pass.
+    pub sound: String,
 }
 
 /// A scenario that is a function of a system, so that it runs on somebody else's, too.
@@ -79,6 +92,7 @@ impl Suite {
         }
         self.templates.extend(other.templates);
         self.ablations.extend(other.ablations);
+        self.zoo.extend(other.zoo);
         self
     }
 }

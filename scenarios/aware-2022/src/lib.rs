@@ -84,6 +84,7 @@ pub fn suite() -> Suite {
         }],
         programs: stack::programs(),
         systems: vec![stack::system],
+        ..Suite::default()
     }
 }
 

@@ -6,38 +6,48 @@ use notafter::{
     fault::{Damage, Flaw, Which, damage, expire, flawed, rotated},
     history::Refusal,
     pki::Manner,
-    suite::Template,
+    scenario::Scenario,
+    suite::{Specimen, Template},
     system::System,
 };
 
 use crate::shape::{borne, changed, failing, refused, renewed, trio, with, with_all};
 
+/// A fault, its control on a system with a defect, and the defect in words.
+type Row = ([Template; 2], Specimen);
+
 /// A fault and its control: the same on a system with a defect, which these checks must catch.
 macro_rules! rows {
-    ($($name:literal, $about:literal, $build:expr, control: $defect:expr, $caught_by:expr;)*) => {
-        vec![$(
-            Template {
-                name: concat!("fault/", $name).into(),
-                about: $about,
-                system: trio,
-                build: |system, _| { let mut one = $build(system); one.about = $about.into(); one },
-            },
-            Template {
-                name: concat!("control-of/", $name).into(),
-                about: concat!("the control of fault/", $name),
-                system: || $defect(trio()),
-                build: |system, _| {
-                    let mut one = failing($build(system), &$caught_by);
-                    one.about = concat!("The control of fault/", $name, ": ", $about).into();
-                    one
+    ($($name:literal, $about:literal, $build:expr, control: $words:literal, $defect:expr, $caught_by:expr;)*) => {
+        vec![$((
+            [
+                Template {
+                    name: concat!("fault/", $name).into(),
+                    about: $about,
+                    system: trio,
+                    build: |system, _| Scenario { about: $about.into(), ..$build(system) },
                 },
+                Template {
+                    name: concat!("control-of/", $name).into(),
+                    about: concat!("the same where ", $words),
+                    system: || $defect(trio()),
+                    build: |system, _| Scenario {
+                        about: concat!("The control of fault/", $name, ": ", $about, ", where ", $words).into(),
+                        ..failing($build(system), &$caught_by)
+                    },
+                },
+            ],
+            Specimen {
+                defect: $words.into(),
+                control: concat!("control-of/", $name).into(),
+                sound: concat!("fault/", $name).into(),
             },
-        )*]
+        ),)*]
     };
 }
 
 /// Every fault, each before its control.
-pub fn templates() -> Vec<Template> {
+pub fn rows() -> Vec<Row> {
     let mut all = presented();
     all.extend(shown());
     all.extend(endured());
@@ -46,112 +56,112 @@ pub fn templates() -> Vec<Template> {
 }
 
 /// What archive presents, and search refuses. The control says that it is well whatever happens.
-fn presented() -> Vec<Template> {
+fn presented() -> Vec<Row> {
     rows! {
         "server-leaf-expired", "archive presents a leaf that has ended: root -> issuing -> [leaf]",
         |system| refused(system, "archive", expire("archive"), Refusal::Expired),
-        control: unnoticed, ["detected-within"];
+        control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "server-leaf-not-yet-valid", "archive presents a leaf that has not begun: root -> issuing -> [leaf]",
         |system| refused(system, "archive", flawed(archive(), Flaw::LeafNotYetValid), Refusal::NotYetValid),
-        control: unnoticed, ["detected-within"];
+        control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "server-issuing-expired", "archive presents a good leaf under a CA that has ended: root -> [issuing] -> leaf",
         |system| refused(system, "archive", flawed(archive(), Flaw::IssuingExpired), Refusal::Expired),
-        control: unnoticed, ["detected-within"];
+        control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "leaf-outlives-issuer", "archive presents a leaf for a day under a CA for seconds: root -> [issuing] -> leaf",
         |system| {
             let flaw = Flaw::IssuingEndsIn(Duration::from_secs(2));
             refused(system, "archive", flawed(archive(), flaw), Refusal::Expired)
         },
-        control: unnoticed, ["detected-within"];
+        control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "wrong-name", "archive presents a leaf that names another service: root -> issuing -> [leaf]",
         |system| refused(system, "archive", flawed(archive(), Flaw::WrongName), Refusal::WrongName),
-        control: unnoticed, ["detected-within"];
+        control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "wrong-purpose", "archive presents a leaf that is for clients only: root -> issuing -> [leaf]",
         |system| refused(system, "archive", flawed(archive(), Flaw::WrongPurpose), Refusal::WrongPurpose),
-        control: unnoticed, ["detected-within"];
+        control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "missing-intermediate", "archive presents its leaf alone: root -> [ ] -> leaf",
         |system| refused(system, "archive", flawed(archive(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
-        control: unnoticed, ["detected-within"];
+        control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "issuer-rotated-before-trust", "archive presents a leaf of the next root, which search does not trust yet",
         |system| {
             let fault = flawed(archive(), Flaw::IssuerRotatedBeforeTrust);
             refused(system, "archive", fault, Refusal::UnknownIssuer)
         },
-        control: unnoticed, ["detected-within"];
+        control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
     }
 }
 
 /// What search shows, and archive refuses. The control lets in anybody; then nobody notices, but for a
 /// service that looks at the end of its own certificate.
-fn shown() -> Vec<Template> {
+fn shown() -> Vec<Row> {
     const LET_IN: [&str; 3] = ["refused", "detected-within", "nothing-accepted-unauthenticated"];
     rows! {
         "client-leaf-expired", "search shows a leaf that has ended: root -> issuing -> [leaf]",
         |system| refused(system, "search", expire("search"), Refusal::Expired),
-        control: fails_open, ["refused", "nothing-accepted-unauthenticated"];
+        control: "archive lets in anybody", fails_open, ["refused", "nothing-accepted-unauthenticated"];
         "client-leaf-not-yet-valid", "search shows a leaf that has not begun: root -> issuing -> [leaf]",
         |system| refused(system, "search", flawed(search(), Flaw::LeafNotYetValid), Refusal::NotYetValid),
-        control: fails_open, LET_IN;
+        control: "archive lets in anybody", fails_open, LET_IN;
         "client-issuing-expired", "search shows a good leaf under a CA that has ended: root -> [issuing] -> leaf",
         |system| refused(system, "search", flawed(search(), Flaw::IssuingExpired), Refusal::Expired),
-        control: fails_open, LET_IN;
+        control: "archive lets in anybody", fails_open, LET_IN;
         "client-missing-intermediate", "search shows its leaf alone: root -> [ ] -> leaf",
         |system| refused(system, "search", flawed(search(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
-        control: fails_open, LET_IN;
+        control: "archive lets in anybody", fails_open, LET_IN;
         "old-root-pulled-early", "archive trusts the next root alone, and search shows a leaf of the old one",
         |system| {
             let fault = flawed(Which::Served("archive".into()), Flaw::OldRootPulledEarly);
             refused(system, "archive", fault, Refusal::UnknownIssuer)
         },
-        control: fails_open, LET_IN;
+        control: "archive lets in anybody", fails_open, LET_IN;
     }
 }
 
 /// What nobody should notice.
-fn endured() -> Vec<Template> {
+fn endured() -> Vec<Row> {
     rows! {
         "root-expired", "the root that archive trusts has ended: [root] -> issuing -> leaf. Names and keys are \
          trusted, not dates (RFC 5280, 6.1.1); OpenSSL sees it otherwise",
         |system| borne(system, "archive", flawed(archive(), Flaw::RootExpired)),
-        control: |system| with(system, "archive", "refuses_expired_roots"), ["keeps-serving"];
+        control: "archive trusts no root that has ended", |system| with(system, "archive", "refuses_expired_roots"), ["keeps-serving"];
         "cross-sign-expired", "search shows a root that another has signed for too short, beside a good path",
         |system| borne(system, "search", flawed(search(), Flaw::CrossSignExpired)),
-        control: |system| with(system, "archive", "builds_no_other_path"), ["keeps-serving"];
+        control: "archive takes no other path", |system| with(system, "archive", "builds_no_other_path"), ["keeps-serving"];
         "authority-rotated", "every certificate is replaced by one under a new root, which is trusted before and \
          alone after: [root] -> [issuing] -> [leaf]",
         |system| changed(system, rotated("mesh", true)),
-        control: |system| with(system, "archive", "bundle_read_once"), ["keeps-serving"];
+        control: "archive reads its bundle once", |system| with(system, "archive", "bundle_read_once"), ["keeps-serving"];
         "key-of-another", "the key that archive finds is another certificate's",
         |system| borne(system, "archive", damage(archive(), Damage::KeyOfAnother)),
-        control: drops, ["keeps-serving"];
+        control: "archive drops what was good", drops, ["keeps-serving"];
         "truncated-chain", "the certificate that archive finds is cut off in the middle",
         |system| borne(system, "archive", damage(archive(), Damage::TruncatedChain)),
-        control: drops, ["keeps-serving"];
+        control: "archive drops what was good", drops, ["keeps-serving"];
         "empty-bundle", "the bundle that archive finds is empty",
         |system| borne(system, "archive", damage(archive(), Damage::EmptyBundle)),
-        control: drops, ["keeps-serving"];
+        control: "archive drops what was good", drops, ["keeps-serving"];
         "key-for-everybody", "the key that archive finds can be read by everybody",
         |system| borne(system, "archive", damage(archive(), Damage::KeyForEverybody)),
-        control: drops, ["keeps-serving"];
+        control: "archive drops what was good", drops, ["keeps-serving"];
         "torn-pair", "archive finds a new certificate, and its key only a while later",
         |system| borne(system, "archive", damage(archive(), Damage::TornPair)),
-        control: drops, ["keeps-serving"];
+        control: "archive drops what was good", drops, ["keeps-serving"];
     }
 }
 
 /// A certificate that nears its end and is replaced on disk: it counts when it is on the wire.
-fn renewals() -> Vec<Template> {
+fn renewals() -> Vec<Row> {
     const STALE: [&str; 2] = ["replaced-before-expiry", "keeps-serving"];
     rows! {
         "renewed-by-swap", "the certificate of archive is renewed in time, as a kubelet swaps a folder",
         |system| renewed(system, Manner::Swap),
-        control: |system| with(system, "archive", "reloads_once"), STALE;
+        control: "archive reloads once and never again", |system| with(system, "archive", "reloads_once"), STALE;
         "renewed-by-rename", "the certificate of archive is renewed in time, each file moved over the old one",
         |system| renewed(system, Manner::Rename),
-        control: |system| with(system, "archive", "watches_links_only"), STALE;
+        control: "archive watches moved links only", |system| with(system, "archive", "watches_links_only"), STALE;
         "renewed-in-place", "the certificate of archive is renewed in time, each file written where it is",
         |system| renewed(system, Manner::InPlace),
-        control: |system| with(system, "archive", "watches_links_only"), STALE;
+        control: "archive watches moved links only", |system| with(system, "archive", "watches_links_only"), STALE;
     }
 }
 

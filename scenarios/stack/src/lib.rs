@@ -54,6 +54,7 @@ pub fn suite() -> Suite {
         programs: programs(),
         systems: vec![system],
         templates: scenarios::templates(),
+        zoo: scenarios::zoo(),
         ..Suite::default()
     }
 }

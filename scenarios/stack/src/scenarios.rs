@@ -9,7 +9,7 @@ use notafter::{
     history::Refusal,
     runbook::{Runbook, Step},
     scenario::{Repair, Scenario},
-    suite::{Settings, Template},
+    suite::{Settings, Specimen, Template},
     system::{Span, System},
 };
 
@@ -48,6 +48,21 @@ pub fn templates() -> Vec<Template> {
             let system = with_defect(system, "archive", "pools_past_expiry");
             control(open(system, settings), settings, |name| name == "no-connection-outlives-expiry")
         }),
+    ]
+}
+
+/// The defects of the controls.
+pub fn zoo() -> Vec<Specimen> {
+    let specimen = |defect: &str, control: &str, sound: &str| Specimen {
+        defect: defect.into(),
+        control: format!("control/{control}"),
+        sound: format!("stack/{sound}"),
+    };
+    vec![
+        specimen("archive lets in anybody, under an expired manager", "fails-open", "one-leaf"),
+        specimen("ingest forgets its spool", "loses-spool", "spool"),
+        specimen("ingest acknowledges before it stores", "acknowledges-early", "spool"),
+        specimen("archive ignores expiry on open connections", "pools-past-expiry", "open-connections"),
     ]
 }
 

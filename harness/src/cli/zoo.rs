@@ -1,0 +1,90 @@
+//! `notafter zoo`: every defect against every check, the score of the harness itself.
+
+use std::collections::BTreeSet;
+
+use super::{
+    conditions::Conditions,
+    exit, find, interrupt,
+    launch::launch,
+    output::{complain, print, say, style},
+};
+use crate::{
+    error::Result,
+    history::History,
+    report::{self, Exhibit},
+    suite::{Specimen, Suite},
+};
+
+/// Which defects.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Controls, families of them or globs; all by default
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+
+    #[command(flatten)]
+    conditions: Conditions,
+
+    /// Print one JSON object a run, each in a line of its own
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs each defect, and what it is a control of without it, and shows which check caught what.
+///
+/// # Errors
+/// If there is no such control, the runtime is missing, or a run could not begin.
+pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
+    let Args { conditions, json, .. } = args;
+    let wanted = wanted(suite, &args.names)?;
+    conditions.runtime.available().await?;
+    let interrupt = interrupt::listen()?;
+    let sound: BTreeSet<&str> = wanted.iter().map(|specimen| specimen.sound.as_str()).collect();
+    let all = sound.into_iter().map(|name| (None, name));
+    let all = all.chain(wanted.iter().map(|one| (Some(one.defect.as_str()), one.control.as_str())));
+    let (mut runs, mut codes): (Vec<(Option<&str>, History)>, Vec<u8>) = Default::default();
+    for (defect, name) in all {
+        if *interrupt.borrow() {
+            codes.push(exit::UNKNOWN);
+            break;
+        }
+        let template = find::templates(suite, &[name.to_owned()])?[0];
+        let scenario = template.scenario_on((template.system)(), &conditions.settings());
+        if let Some(why) = scenario.lacking(conditions.runtime) {
+            say(format_args!("{name}: skipped: {why}"));
+            codes.push(exit::UNKNOWN);
+            continue;
+        }
+        let again = conditions.again(&["run", name]);
+        let finished = launch(&scenario, conditions, again, None, interrupt.clone()).await?;
+        if let Some(error) = &finished.error {
+            complain(error);
+        }
+        if *json {
+            print(&(report::json(&finished.history) + "\n"))?;
+        }
+        codes.push(exit::of_run(&finished));
+        runs.push((defect, finished.history));
+    }
+    if !json {
+        let exhibits: Vec<_> =
+            runs.iter().map(|(defect, history)| Exhibit { defect: *defect, history }).collect();
+        print(&report::zoo(&exhibits, style()))?;
+    }
+    Ok(exit::worst(codes))
+}
+
+/// The specimens whose controls have these names.
+fn wanted<'s>(suite: &'s Suite, names: &[String]) -> Result<Vec<&'s Specimen>> {
+    if names.is_empty() {
+        return Ok(suite.zoo.iter().collect());
+    }
+    let chosen = find::templates(suite, names)?;
+    let is_chosen = |one: &&Specimen| chosen.iter().any(|template| template.name == one.control);
+    let specimens: Vec<_> = suite.zoo.iter().filter(is_chosen).collect();
+    if specimens.is_empty() {
+        let known = suite.zoo.iter().map(|one| one.control.as_str());
+        return Err(find::unknown("control", &names[0], known).hint_all());
+    }
+    Ok(specimens)
+}
