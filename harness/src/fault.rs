@@ -3,6 +3,7 @@
 mod damage;
 mod expiry;
 mod flaw;
+mod revocation;
 mod rotation;
 mod which;
 
@@ -13,6 +14,7 @@ use futures_util::future::BoxFuture;
 pub use damage::{Damage, damage};
 pub use expiry::{Expire, expire, run_out};
 pub use flaw::{Flaw, flawed};
+pub use revocation::{revoked, stale_list};
 pub use rotation::rotated;
 pub use which::Which;
 
@@ -88,17 +90,28 @@ impl<T: Fault> AnyFault for T {
     }
 }
 
-/// Replaces a credential, with the undo journaled before, and gives what it did. `ends` is the last second
-/// in which it is valid, where that is within the run.
+/// Replaces a credential by a bad one, with the undo journaled before, and gives what it did. `ends` is the
+/// last second in which it is valid, where that is within the run.
 fn replace(
+    context: &Context,
+    mount: (String, String),
+    credential: &Credential,
+    ends: Option<i64>,
+) -> Result<Injected> {
+    replace_for(context, mount, credential, Purpose::Fault, ends)
+}
+
+/// The same for any purpose.
+fn replace_for(
     context: &Context,
     (service, mount): (String, String),
     credential: &Credential,
+    why: Purpose,
     ends: Option<i64>,
 ) -> Result<Injected> {
     let was = context.cluster.installed(&service, &mount)?;
     context.journal.will_replace(&service, &mount, &was, credential.leaf())?;
-    context.install(&service, &mount, credential, Purpose::Fault)?;
+    context.install(&service, &mount, credential, why)?;
     Ok(Injected { service, mount, leaf: credential.leaf().clone(), shows: Shows::OnTheWire, ends })
 }
 

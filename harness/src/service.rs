@@ -37,6 +37,8 @@ pub const CHAIN_FILE: &str = "tls.crt";
 pub const KEY_FILE: &str = "tls.key";
 /// The roots that are trusted, PEM.
 pub const BUNDLE_FILE: &str = "ca.crt";
+/// Who of those under the bundle is no longer to be trusted, PEM (RFC 5280, section 5); most mounts have none.
+pub const CRL_FILE: &str = "ca.crl";
 
 /// What a service is told at its start: `config.json` in its folder. Every path in it is relative to
 /// that folder, so that the same file holds on the host and in a container.

@@ -15,14 +15,17 @@ pub enum Which {
 }
 
 impl Which {
+    /// The mount that a service presents. A name that is not there gets its error, with the names that
+    /// are, from the cluster.
+    pub(super) fn served(system: &System, name: &str) -> (String, String) {
+        let mount = system.service(name).map_or_else(String::new, |service| service.serves.clone());
+        (name.to_owned(), mount)
+    }
+
     /// The mounts that are meant.
     pub(super) fn targets(&self, system: &System) -> Vec<(String, String)> {
         match self {
-            Self::Served(name) => {
-                // A name that is not there gets its error, with the names that are, from the cluster.
-                let mount = system.service(name).map_or_else(String::new, |service| service.serves.clone());
-                vec![(name.clone(), mount)]
-            }
+            Self::Served(name) => vec![Self::served(system, name)],
             Self::All => system
                 .own()
                 .flat_map(|service| service.mounts.keys().map(|mount| (service.name.clone(), mount.clone())))

@@ -284,6 +284,8 @@ pub struct Health {
 pub enum Purpose {
     Setup,
     Fault,
+    /// Nothing is wrong with it: it shows that what came with it is in use.
+    Companion,
     Repair,
     Heal,
 }

@@ -8,7 +8,7 @@ use std::{
 
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer,
     pem::{self, PemObject},
 };
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     history::Leaf,
-    service::{BUNDLE_FILE, CHAIN_FILE, KEY_FILE},
+    service::{BUNDLE_FILE, CHAIN_FILE, CRL_FILE, KEY_FILE},
 };
 
 /// What one service has installed: certificate chain, private key, bundle.
@@ -32,6 +32,8 @@ pub struct Credential {
     chain: Vec<CertificateDer<'static>>,
     key: Arc<KeyPair>,
     bundle_pem: Arc<str>,
+    /// Whom of those under the bundle its holder no longer trusts.
+    crl_pem: Option<Arc<str>>,
     // Written when first asked for: thousands are issued for each one that is installed.
     chain_pem: OnceLock<String>,
     key_pem: OnceLock<String>,
@@ -83,6 +85,23 @@ impl Credential {
         Self { bundle_pem: pem.into(), ..self }
     }
 
+    /// The same, for a holder that has this revocation list.
+    #[must_use]
+    pub fn with_revocations(self, pem: &str) -> Self {
+        Self { crl_pem: Some(pem.into()), ..self }
+    }
+
+    /// The revocation lists that its holder has.
+    ///
+    /// # Errors
+    /// If what is there is no PEM.
+    pub fn revocations_der(&self) -> Result<Vec<CertificateRevocationListDer<'static>>, PkiError> {
+        let pem = self.crl_pem.as_deref().unwrap_or_default();
+        CertificateRevocationListDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|error| PkiError::NotACertificate { found: damage(&error) })
+    }
+
     /// The leaf alone, without what leads to a root.
     #[must_use]
     pub fn without_intermediates(self) -> Self {
@@ -96,6 +115,7 @@ impl Credential {
             chain: Some(self.chain_pem().as_bytes().into()),
             key: Some(self.key_pem().as_bytes().into()),
             bundle: Some(self.bundle_pem.as_bytes().into()),
+            crl: self.crl_pem.as_ref().map(|pem| pem.as_bytes().into()),
             ..Files::default()
         }
     }
@@ -139,6 +159,8 @@ impl Credential {
         let (_, chain) = reader.certificates(CHAIN_FILE, CHAIN, files.chain)?;
         let (bundle_pem, _) = reader.certificates(BUNDLE_FILE, BUNDLE, files.bundle)?;
         let key = reader.key(files.key)?;
+        let expected = "a revocation list in PEM";
+        let crl = files.crl.map(|crl| reader.text(CRL_FILE, expected, Some(crl))).transpose()?;
         let wrong_chain = |error: PkiError| reader.content(CHAIN_FILE, CHAIN, error.to_string());
         let parsed = parsed::parse(&chain[0]).map_err(wrong_chain)?;
         if parsed.public_key().subject_public_key.data.as_ref() != key.der_bytes() {
@@ -146,7 +168,8 @@ impl Credential {
             return Err(reader.content(KEY_FILE, "the key of the certificate beside it", found));
         }
         let leaf = parsed::leaf(&parsed);
-        Ok(Self::assembled(leaf, chain, Arc::new(key), bundle_pem.into()))
+        let crl_pem = crl.map(Into::into);
+        Ok(Self { crl_pem, ..Self::assembled(leaf, chain, Arc::new(key), bundle_pem.into()) })
     }
 
     /// What was just minted: the chain goes on with the issuer's own.
@@ -178,7 +201,8 @@ impl Credential {
         key: Arc<KeyPair>,
         bundle_pem: Arc<str>,
     ) -> Self {
-        Self { leaf, chain, key, bundle_pem, chain_pem: OnceLock::new(), key_pem: OnceLock::new() }
+        let (chain_pem, key_pem) = (OnceLock::new(), OnceLock::new());
+        Self { leaf, chain, key, bundle_pem, crl_pem: None, chain_pem, key_pem }
     }
 
     pub(super) fn leaf_der(&self) -> &CertificateDer<'static> {

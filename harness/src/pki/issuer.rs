@@ -7,8 +7,8 @@ use std::{
 };
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    SanType, SerialNumber,
+    CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::crypto::SecureRandom;
 
@@ -75,6 +75,30 @@ impl Issuer {
         validity: Validity,
     ) -> Result<Credential, PkiError> {
         self.certify(identity, validity, Arc::clone(credential.key()))
+    }
+
+    /// A list of the leaves that it no longer stands for, PEM, valid for as long as is said.
+    ///
+    /// # Errors
+    /// If the operating system has no random bytes, or the validity ends before it begins.
+    pub fn revoke(&self, leaves: &[&Credential], validity: Validity) -> Result<String, PkiError> {
+        let (this_update, next_update) = validity.datetimes();
+        let revoked = |credential: &&Credential| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&text::octets(&credential.leaf().serial)),
+            revocation_time: this_update,
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update,
+            next_update,
+            crl_number: serial()?,
+            issuing_distribution_point: None,
+            revoked_certs: leaves.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.signer).map_err(PkiError::minting("a revocation list"))?;
+        Ok(text::pem("X509 CRL", list.der()))
     }
 
     fn certify(

@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{PkiError, issuer, text};
-use crate::service::{BUNDLE_FILE, CHAIN_FILE, KEY_FILE};
+use crate::service::{BUNDLE_FILE, CHAIN_FILE, CRL_FILE, KEY_FILE};
 
 /// Points to the generation that holds.
 const DATA: &str = "..data";
@@ -40,6 +40,8 @@ pub struct Files {
     pub key: Option<Vec<u8>>,
     /// What is in place of the bundle.
     pub bundle: Option<Vec<u8>>,
+    /// What is in place of the revocation list.
+    pub crl: Option<Vec<u8>>,
     /// The permissions of the key's file; 0600 if nothing is said.
     pub key_mode: Option<u32>,
 }
@@ -62,7 +64,7 @@ pub enum Manner {
 pub struct Mark {
     /// Where the link of a mount leads; none in a plain folder.
     pub generation: Option<PathBuf>,
-    files: [Option<(u64, u64, i64, i64)>; 3],
+    files: [Option<(u64, u64, i64, i64)>; 4],
 }
 
 impl Mark {
@@ -74,7 +76,7 @@ impl Mark {
         };
         Self {
             generation: fs::read_link(folder.join(DATA)).ok(),
-            files: [CHAIN_FILE, KEY_FILE, BUNDLE_FILE].map(file),
+            files: [CHAIN_FILE, KEY_FILE, BUNDLE_FILE, CRL_FILE].map(file),
         }
     }
 
@@ -117,11 +119,12 @@ impl Files {
     }
 
     /// Name, contents and permissions of each.
-    fn all(&self) -> [(&'static str, Option<&[u8]>, u32); 3] {
+    fn all(&self) -> [(&'static str, Option<&[u8]>, u32); 4] {
         [
             (CHAIN_FILE, self.chain.as_deref(), 0o644),
             (KEY_FILE, self.key.as_deref(), self.key_mode.unwrap_or(KEY_MODE)),
             (BUNDLE_FILE, self.bundle.as_deref(), 0o644),
+            (CRL_FILE, self.crl.as_deref(), 0o644),
         ]
     }
 }
@@ -135,6 +138,7 @@ pub(super) fn read(folder: &Path) -> Result<Files, PkiError> {
             chain: read_file(&source.join(CHAIN_FILE))?,
             key: read_file(&source.join(KEY_FILE))?,
             bundle: read_file(&source.join(BUNDLE_FILE))?,
+            crl: read_file(&source.join(CRL_FILE))?,
             key_mode: None,
         };
         // A whole generation is one, even if another has followed. If files are missing it may
@@ -192,6 +196,7 @@ impl<'a> Held<'a> {
         self.show(CHAIN_FILE, files.chain.is_some())?;
         self.show(KEY_FILE, files.key.is_some())?;
         self.show(BUNDLE_FILE, files.bundle.is_some())?;
+        self.show(CRL_FILE, files.crl.is_some())?;
         self.sweep(Some(&fresh))
     }
 
@@ -275,7 +280,7 @@ mod tests {
 
     fn files(text: &str) -> Files {
         let bytes = Some(text.as_bytes().to_vec());
-        Files { chain: bytes.clone(), key: bytes.clone(), bundle: bytes, key_mode: None }
+        Files { chain: bytes.clone(), key: bytes.clone(), bundle: bytes, ..Files::default() }
     }
 
     fn replace(folder: &Path, text: &str) {
@@ -427,7 +432,7 @@ mod tests {
                         chain: one(CHAIN_FILE),
                         key: one(KEY_FILE),
                         bundle: one(BUNDLE_FILE),
-                        key_mode: None,
+                        ..Files::default()
                     };
                     // A generation that vanished half-way is the reader's to notice, not to mix.
                     if files.whole() {

@@ -8,6 +8,13 @@ pub(crate) fn hex(octets: &[u8]) -> String {
     octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect()
 }
 
+/// What [`hex`] wrote as text. Digits that are none count as zero.
+pub(super) fn octets(hex: &str) -> Vec<u8> {
+    let value = |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let pairs = hex.as_bytes().chunks(2);
+    pairs.map(|pair| pair.iter().fold(0, |sum, digit| sum << 4 | value(digit).unwrap_or(0))).collect()
+}
+
 /// One PEM section (RFC 7468): lines of 64 characters.
 pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let mut text = String::with_capacity(der.len() * 4 / 3 + der.len() / 48 + 2 * label.len() + 40);
@@ -52,8 +59,9 @@ mod tests {
     }
 
     #[test]
-    fn hexadecimal_has_every_digit() {
+    fn hexadecimal_has_every_digit_and_reads_back() {
         assert_eq!(hex(&[0x00, 0x0a, 0xf1]), "000af1");
+        assert_eq!(octets("000af1"), [0x00, 0x0a, 0xf1]);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use notafter::{
-    fault::{Damage, Flaw, Which, damage, expire, flawed, rotated},
+    fault::{Damage, Flaw, Which, damage, expire, flawed, revoked, rotated, stale_list},
     history::Refusal,
     pki::Manner,
     scenario::Scenario,
@@ -108,6 +108,15 @@ fn shown() -> Vec<Row> {
         "client-missing-intermediate", "search shows its leaf alone: root -> [ ] -> leaf",
         |system| refused(system, "search", flawed(search(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
         control: "archive lets in anybody", fails_open, LET_IN;
+        "client-revoked", "the leaf that search shows is on the revocation list of archive: root -> issuing -> [leaf]",
+        |system| refused(system, "search", revoked("search", "archive"), Refusal::Revoked),
+        control: "archive looks at no revocation list", |system| with(system, "archive", "ignores_revocation"),
+        ["refused", "detected-within"];
+        "revocation-list-stale", "the revocation list of archive has run out, and nobody is on it; TLS has no alert \
+         for that, and unknown_ca stands for it",
+        |system| refused(system, "archive", stale_list("archive"), Refusal::UnknownIssuer),
+        control: "archive believes lists that have run out", |system| with(system, "archive", "believes_old_lists"),
+        ["refused", "detected-within"];
         "old-root-pulled-early", "archive trusts the next root alone, and search shows a leaf of the old one",
         |system| {
             let fault = flawed(Which::Served("archive".into()), Flaw::OldRootPulledEarly);

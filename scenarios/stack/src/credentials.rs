@@ -184,7 +184,9 @@ impl InUse {
             trusted.add(root.clone()).map_err(|error| failed(&error))?;
         }
         let trusted = Arc::new(trusted);
-        let server = tls::server(&key, &trusted, &roots, settings).map_err(|error| failed(&error))?;
+        let revoked = credential.revocations_der().map_err(|error| failed(&error))?;
+        let server = tls::server(&key, &trusted, &roots, revoked, settings);
+        let server = server.map_err(|error| failed(&error))?;
         let client = tls::client(&key, &trusted).map_err(|error| failed(&error))?;
         let leaf = credential.leaf().clone();
         Ok(Self { leaf, roots, server: Arc::new(server), client: Arc::new(client) })

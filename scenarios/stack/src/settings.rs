@@ -36,6 +36,10 @@ pub struct Common {
     pub reloads_once: bool,
     /// Defect: a new leaf is taken into use, and the bundle of the start is kept (etcd-io/etcd#11555).
     pub bundle_read_once: bool,
+    /// Defect: nobody looks at revocation lists.
+    pub ignores_revocation: bool,
+    /// Defect: a revocation list that has run out counts as one that has not.
+    pub believes_old_lists: bool,
     /// Defect: a root that has ended is trusted no more, nor is any root beside it. Most verifiers do not
     /// look at the validity of what they trust (RFC 5280, 6.1.1 (d)).
     pub refuses_expired_roots: bool,
@@ -85,6 +89,8 @@ impl Default for Common {
             watches_links_only: false,
             reloads_once: false,
             bundle_read_once: false,
+            ignores_revocation: false,
+            believes_old_lists: false,
             refuses_expired_roots: false,
             builds_no_other_path: false,
             pools_past_expiry: false,

@@ -17,7 +17,7 @@ use rustls::{
     client::Resumption,
     client::danger::HandshakeSignatureValid,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, UnixTime},
+    pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime},
     server::{
         WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
@@ -34,7 +34,7 @@ pub fn provider() -> &'static Arc<CryptoProvider> {
 }
 
 /// A server that presents `key` and wants a client certificate under one of `trusted`, which were made
-/// of the certificates `roots`. What it believes beyond that is a defect in its settings.
+/// of the certificates `roots`, and that is on none of the lists `revoked`. What it believes beyond that is a defect in its settings.
 ///
 /// # Errors
 /// If the bundle is empty.
@@ -42,11 +42,19 @@ pub fn server(
     key: &Arc<CertifiedKey>,
     trusted: &Arc<RootCertStore>,
     roots: &[CertificateDer<'_>],
+    revoked: Vec<CertificateRevocationListDer<'static>>,
     settings: &Common,
 ) -> Result<ServerConfig, String> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(trusted.clone(), provider().clone())
-        .build()
-        .map_err(|error| error.to_string())?;
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(trusted.clone(), provider().clone());
+    if !settings.ignores_revocation {
+        // Nobody has a list of the root, and leaves of another issuing CA are on another list.
+        verifier = verifier.with_crls(revoked).only_check_end_entity_revocation();
+        verifier = verifier.allow_unknown_revocation_status();
+    }
+    if !settings.believes_old_lists {
+        verifier = verifier.enforce_revocation_expiration();
+    }
+    let verifier = verifier.build().map_err(|error| error.to_string())?;
     let verifier: Arc<dyn ClientCertVerifier> = if settings.fails_open {
         Arc::new(LetsIn { strict: verifier })
     } else {

@@ -128,6 +128,7 @@ fn uses<'h>(measured: &Measurements<'h>, credential: &Credential<'h>) -> Vec<Use
             What::Installed { service, mount, leaf, why } if same(service, mount) => match why {
                 Purpose::Setup => (leaf, "installed at the start"),
                 Purpose::Fault => (leaf, "installed by the fault"),
+                Purpose::Companion => (leaf, "installed beside the fault"),
                 Purpose::Repair => (leaf, "installed by the repair"),
                 Purpose::Heal => continue,
             },
