@@ -5,7 +5,7 @@ mod judges;
 
 use std::time::{Duration, SystemTime};
 
-use judges::{Judgement, Question, ask_both, openssl, unix, webpki};
+use judges::{Judgement, Question, ask_both, openssl, openssl_with_lists, unix, webpki};
 use notafter::pki::{Authority, Credential, Identity, Overlap, Usage, Validity, leaf_of};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -73,6 +73,71 @@ fn a_leaf_for_another_purpose_is_refused() {
 fn a_leaf_of_another_authority_is_refused() {
     let credential = issue(&authority(), Validity::lasting(HOUR)).with_bundle(authority().bundle());
     assert_eq!(ask_both(&credential, Question::now()), Judgement::UnknownIssuer);
+}
+
+/// `root -> [issuing] -> archive`: another issuing CA under the same root, which has ended.
+#[test]
+fn a_leaf_under_an_issuing_ca_that_has_ended_is_refused_and_one_beside_it_is_not() {
+    let authority = authority();
+    let short = authority.issuer_lasting(Validity::ended(HOUR)).expect("an issuer");
+    let credential = short.issue(&Identity::service("archive"), Validity::lasting(HOUR)).expect("a leaf");
+    assert_eq!(ask_both(&credential, Question::now()), Judgement::Expired);
+    let beside = issue(&authority, Validity::lasting(HOUR));
+    assert_eq!(
+        ask_both(&beside.with_bundle(credential.bundle_pem().into()), Question::now()),
+        Judgement::Accepted
+    );
+}
+
+/// `[root] -> issuing -> archive`: verifiers disagree about the dates of what is trusted.
+#[test]
+fn a_root_that_has_ended_is_trusted_by_webpki_and_not_by_openssl() {
+    let authority = authority();
+    let ended = authority.root_lasting(Validity::ended(HOUR)).expect("a root");
+    let credential = issue(&authority, Validity::lasting(HOUR)).with_bundle(ended);
+    assert_eq!(webpki(&credential, Question::now()), Judgement::Accepted);
+    assert_eq!(openssl(&credential, Question::now()), Judgement::Expired);
+}
+
+/// `root -> issuing -> archive`, and beside it `old root -> [root] -> issuing -> archive`.
+#[test]
+fn a_cross_signed_root_that_has_ended_spoils_no_other_path() {
+    let authority = authority();
+    let issuer = authority.issuer_cross_signed(Validity::ended(HOUR)).expect("an issuer");
+    let credential = issuer.issue(&Identity::service("archive"), Validity::lasting(HOUR)).expect("a leaf");
+    assert_eq!(ask_both(&credential, Question::now()), Judgement::Accepted);
+    // Who trusts the old root alone has no other path.
+    let old = credential.bundle_pem().split_inclusive("-----END CERTIFICATE-----\n").nth(1).expect("a root");
+    assert_eq!(ask_both(&credential.clone().with_bundle(old.into()), Question::now()), Judgement::Expired);
+}
+
+/// `root -> issuing -> archive`: the chain is cut off above the leaf.
+#[test]
+fn a_leaf_without_what_leads_to_a_root_is_of_an_unknown_issuer() {
+    let credential = issue(&authority(), Validity::lasting(HOUR)).without_intermediates();
+    assert_eq!(ask_both(&credential, Question::now()), Judgement::UnknownIssuer);
+}
+
+#[test]
+fn a_revocation_list_names_who_is_on_it_and_runs_out() {
+    let authority = authority();
+    let (on, off) = (issue(&authority, Validity::lasting(HOUR)), issue(&authority, Validity::lasting(HOUR)));
+    let list = authority.issuer().revoke(&[&on], Validity::lasting(HOUR)).expect("a list");
+    let with = |credential: &Credential, list: &str| credential.clone().with_revocations(list);
+    assert_eq!(openssl_with_lists(&with(&on, &list), Question::now()), Judgement::Revoked);
+    assert_eq!(openssl_with_lists(&with(&off, &list), Question::now()), Judgement::Accepted);
+    let stale = authority.issuer().revoke(&[], Validity::ended(HOUR)).expect("a list");
+    assert_eq!(openssl_with_lists(&with(&off, &stale), Question::now()), Judgement::StaleList);
+    // What is written is read again, list and all.
+    let folder = tempfile::tempdir().expect("a folder");
+    with(&on, &list).write(folder.path()).expect("written");
+    let read = Credential::read(folder.path()).expect("a credential");
+    assert_eq!(read.revocations_der().expect("lists").len(), 1);
+    on.write(folder.path()).expect("written");
+    assert_eq!(
+        Credential::read(folder.path()).expect("a credential").revocations_der().expect("none").len(),
+        0
+    );
 }
 
 #[test]

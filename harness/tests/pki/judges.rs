@@ -1,6 +1,7 @@
 //! Two judges of certificates that minted none of them: webpki and the openssl command line.
 
 use std::{
+    ffi::OsStr,
     io::Write,
     process::{Command, Output, Stdio},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -29,6 +30,9 @@ pub enum Judgement {
     UnknownIssuer,
     WrongName,
     WrongPurpose,
+    Revoked,
+    /// The revocation list has run out.
+    StaleList,
     /// In the judge's words.
     Other(String),
 }
@@ -51,6 +55,14 @@ pub fn ask_both(credential: &Credential, question: Question) -> Judgement {
     let judgement = webpki(credential, question);
     assert_eq!(openssl(credential, question), judgement, "openssl (left) and webpki (right) disagree");
     judgement
+}
+
+/// What `openssl verify` says with the revocation lists that the credential's holder has.
+pub fn openssl_with_lists(credential: &Credential, question: Question) -> Judgement {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ca.crl");
+    std::fs::write(&path, credential.files().crl.expect("a list")).expect("a file");
+    openssl_given(credential, question, &["-crl_check".as_ref(), "-CRLfile".as_ref(), path.as_os_str()])
 }
 
 /// What webpki says.
@@ -80,6 +92,10 @@ pub fn webpki(credential: &Credential, question: Question) -> Judgement {
 
 /// What `openssl verify` says.
 pub fn openssl(credential: &Credential, question: Question) -> Judgement {
+    openssl_given(credential, question, &[])
+}
+
+fn openssl_given(credential: &Credential, question: Question, options: &[&OsStr]) -> Judgement {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -96,7 +112,7 @@ pub fn openssl(credential: &Credential, question: Question) -> Judgement {
         Usage::ServerAuth => "sslserver",
         Usage::ClientAuth => "sslclient",
     };
-    command.args(["-purpose", purpose]);
+    command.args(["-purpose", purpose]).args(options);
     command.arg("-CAfile").arg(file("bundle.pem", bundle)).arg("-untrusted").arg(file("chain.pem", chain));
     let output = run(command.arg(file("leaf.pem", chain)), "");
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -109,6 +125,8 @@ pub fn openssl(credential: &Credential, question: Question) -> Judgement {
         Some("2" | "20") => Judgement::UnknownIssuer,
         Some("62" | "64") => Judgement::WrongName,
         Some("26") => Judgement::WrongPurpose,
+        Some("23") => Judgement::Revoked,
+        Some("12") => Judgement::StaleList,
         _ => Judgement::Other(words),
     }
 }
