@@ -12,7 +12,7 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 
 pub use damage::{Damage, damage};
-pub use expiry::{Expire, expire, run_out};
+pub use expiry::{Expire, expire, expired, run_out};
 pub use flaw::{Flaw, flawed};
 pub use revocation::{revoked, stale_list};
 pub use rotation::rotated;

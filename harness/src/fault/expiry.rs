@@ -17,8 +17,13 @@ pub struct Expire {
 
 /// The leaf that `service` presents has expired: `root -> issuing -> leaf`, nothing else is wrong.
 pub fn expire(service: impl Into<String>) -> Box<dyn AnyFault> {
+    expired(Which::Served(service.into()))
+}
+
+/// The leaves have expired.
+pub fn expired(which: Which) -> Box<dyn AnyFault> {
     let (lead, age) = (Duration::ZERO, Duration::from_hours(1));
-    Box::new(Expire { which: Which::Served(service.into()), lead, age })
+    Box::new(Expire { which, lead, age })
 }
 
 /// The leaves reach their not-after while they are in use: issued `age` ago, they end `lead` from now

@@ -9,6 +9,8 @@ use crate::system::System;
 pub enum Which {
     /// The one that a service presents to those who call it.
     Served(String),
+    /// The one in this mount of this service, served or not.
+    Mounted(String, String),
     /// Every mount of every service of one's own: what a container management system that forgot
     /// to renew does.
     All,
@@ -26,6 +28,7 @@ impl Which {
     pub(super) fn targets(&self, system: &System) -> Vec<(String, String)> {
         match self {
             Self::Served(name) => vec![Self::served(system, name)],
+            Self::Mounted(service, mount) => vec![(service.clone(), mount.clone())],
             Self::All => system
                 .own()
                 .flat_map(|service| service.mounts.keys().map(|mount| (service.name.clone(), mount.clone())))
@@ -38,6 +41,7 @@ impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Served(service) => write!(f, "the certificate that {service} presents"),
+            Self::Mounted(service, mount) => write!(f, "the {mount} certificate of {service}"),
             Self::All => f.write_str("every certificate"),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use notafter::{
-    fault::{Damage, Flaw, Which, damage, expire, flawed, revoked, rotated, stale_list},
+    fault::{Damage, Flaw, Which, damage, expire, expired, flawed, revoked, rotated, stale_list},
     history::Refusal,
     pki::Manner,
     scenario::Scenario,
@@ -11,7 +11,7 @@ use notafter::{
     system::System,
 };
 
-use crate::shape::{borne, changed, failing, refused, renewed, trio, with, with_all};
+use crate::shape::{borne, changed, failing, refused, refused_node, renewed, trio, with, with_all};
 
 /// A fault, its control on a system with a defect, and the defect in words.
 type Row = ([Template; 2], Specimen);
@@ -108,6 +108,14 @@ fn shown() -> Vec<Row> {
         "client-missing-intermediate", "search shows its leaf alone: root -> [ ] -> leaf",
         |system| refused(system, "search", flawed(search(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
         control: "archive lets in anybody", fails_open, LET_IN;
+        "renewal-needs-expired", "archive renews its workload certificate with a node certificate that has ended: it \
+         cannot help itself, people must",
+        |system| {
+            let node = Which::Mounted("archive".into(), "node".into());
+            refused_node(system, "archive", expired(node))
+        },
+        control: "manager lets in anybody", |system| with(system, "manager", "fails_open"),
+        ["refused", "nothing-accepted-unauthenticated"];
         "client-revoked", "the leaf that search shows is on the revocation list of archive: root -> issuing -> [leaf]",
         |system| refused(system, "search", revoked("search", "archive"), Refusal::Revoked),
         control: "archive looks at no revocation list", |system| with(system, "archive", "ignores_revocation"),

@@ -50,10 +50,25 @@ fn set(system: &mut System, whose: impl Fn(&str) -> bool, setting: &str, on: boo
 /// What is broken is refused for this reason and no other, somebody notices, and a restart of `service`,
 /// which gets itself a new certificate then, repairs it.
 pub fn refused(system: System, service: &str, fault: Box<dyn AnyFault>, reason: Refusal) -> Scenario {
+    refused_until(system, fault, Runbook::new().then(restart(service)), reason)
+}
+
+/// The same for a credential that people install, as every node has one: they reissue it, and restart the
+/// service.
+pub fn refused_node(system: System, service: &str, fault: Box<dyn AnyFault>) -> Scenario {
+    let rotate = Step::Rotate { service: service.into() };
+    refused_until(system, fault, Runbook::new().then(rotate).then(restart(service)), Refusal::Expired)
+}
+
+fn restart(service: &str) -> Step {
+    Step::RestartEach { services: vec![service.into()] }
+}
+
+fn refused_until(system: System, fault: Box<dyn AnyFault>, repair: Runbook, reason: Refusal) -> Scenario {
     Scenario {
         faults: vec![fault],
         observe: Span(NOTICED),
-        repair: Repair::by(Runbook::new().then(Step::RestartEach { services: vec![service.into()] })),
+        repair: Repair::by(repair),
         checks: checks([
             check::refused(reason),
             check::detected_within(NOTICED),
