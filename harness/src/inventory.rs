@@ -24,6 +24,8 @@ pub mod starttls;
 mod table;
 pub mod threshold;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use calendar::calendar;
@@ -46,15 +48,15 @@ pub const SCHEMA: u32 = 1;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// A path, or the address of a server as it was asked for.
-    pub at: String,
+    pub at: Arc<str>,
     /// What was in it. A server presents its leaf first.
     pub found: Decoded,
     /// The permissions of a file, `0o600`.
     pub mode: Option<u32>,
     /// The service that it belongs to, where that is known.
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// The file that holds what a server should present, where that is known.
-    pub presents: Option<String>,
+    pub presents: Option<Arc<str>>,
 }
 
 /// All certificates that were found, and what is wrong with them.
@@ -79,11 +81,11 @@ pub struct Inventory {
 pub struct Entry {
     /// What it says of itself.
     #[serde(flatten)]
-    pub certificate: Certificate,
+    pub certificate: Arc<Certificate>,
     /// What people call it: kubeadm's name for its file, else as [`Certificate::called`].
-    pub name: String,
+    pub name: Arc<str>,
     /// What people call the authority that issued it.
-    pub authority: String,
+    pub authority: Arc<str>,
     /// Whether the key of that authority lies elsewhere, so that nothing here can renew it.
     pub externally_managed: bool,
     /// Whether it is an authority that is trusted and nothing else: neither its key nor anything that
@@ -96,15 +98,15 @@ pub struct Entry {
     /// The second by which it should be renewed, Unix seconds.
     pub renew_by: i64,
     /// Whose it is, by the map of owners.
-    pub owner: Option<String>,
+    pub owner: Option<Arc<str>>,
     /// Everywhere it was found.
     pub places: Vec<Place>,
     /// Those above it, and whether they hold.
     pub chain: Chain,
     /// The serial number that lies on disk for what this is, where it lies there.
-    pub on_disk: Option<String>,
+    pub on_disk: Option<Arc<str>>,
     /// The serial number that is presented for what this is, where a server that does was asked.
-    pub on_wire: Option<String>,
+    pub on_wire: Option<Arc<str>>,
     /// The last rotation that is in effect: when what is presented, or else what lies on disk, began.
     pub rotated: i64,
 }
@@ -113,7 +115,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// A path, or the address of a server.
-    pub at: String,
+    pub at: Arc<str>,
     /// In which form.
     pub form: Form,
     /// Where in it: 0 is the first.
@@ -122,21 +124,21 @@ pub struct Place {
     pub with_key: bool,
     /// The service that it belongs to, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
 }
 
 /// A server that was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its address as it was asked for.
-    pub at: String,
+    pub at: Arc<str>,
     /// The service that it is, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// What it presented, the leaf first; nothing if it was not reached.
     pub presented: Vec<Fingerprint>,
     /// Where the same leaf lies on disk, or what lies there in its place.
-    pub on_disk: Option<String>,
+    pub on_disk: Option<Arc<str>>,
     /// Whether what it presents is what lies there, where something does.
     pub as_on_disk: Option<bool>,
 }

@@ -1,7 +1,8 @@
 //! `notafter inventory`: what certificates there are, on disk and on the wire, and until when.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -9,11 +10,11 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     exit,
-    output::{print, say, style},
+    output::{print_with, say, style},
     report,
 };
 use crate::{
-    error::{Context, Error, Result},
+    error::{Error, Result},
     inventory::{
         self, Diff, Inventory, Owners, Rank, Source,
         cluster::{self, Member},
@@ -89,21 +90,21 @@ enum Form {
 /// If a source is none, or something cannot be read or written.
 pub async fn run(args: &Args) -> Result<u8> {
     let owners = args.owners.as_deref().map_or_else(|| Ok(Owners::default()), Owners::read)?;
+    let before = args.diff.as_deref().map(|path| read(path, args.form)).transpose()?;
     let (sources, files) = look(&args.sources).await?;
     let now = args.now.unwrap_or_else(|| OffsetDateTime::now_utc().unix_timestamp());
     let mut inventory = Inventory::of(sources, files, &owners, now);
     if let Some(owner) = &args.owner {
         inventory = inventory.of_owner(owner);
     }
-    let before = args.diff.as_deref().map(read).transpose()?;
     let style = if args.out.is_some() { Style::default() } else { style() };
-    let text = match &before {
-        Some(before) => tell_diff(&Diff::between(before, &inventory), args.form)?,
-        None => tell(&inventory, args, style)?,
+    let tell = |out: &mut dyn Write| match &before {
+        Some(before) => tell_diff(&Diff::between(before, &inventory), args.form, out),
+        None => tell(&inventory, args, style, out),
     };
     match &args.out {
-        Some(path) => write(path, &text)?,
-        None => print(&text)?,
+        Some(path) => write(path, tell)?,
+        None => print_with(tell)?,
     }
     let urgent = inventory.findings.iter().any(|finding| finding.rank <= Rank::Critical);
     Ok(if urgent { exit::NOT_AS_EXPECTED } else { exit::AS_EXPECTED })
@@ -147,38 +148,42 @@ fn scan_all(paths: &[PathBuf], members: &[Member], passwords: &[String]) -> Scan
     for member in members {
         let scanned = scan::scan(&member.folders, passwords);
         all.files += scanned.files;
-        let service = Some(member.service.clone());
+        let service = Some(member.service.as_str().into());
         all.sources.extend(scanned.sources.into_iter().map(|one| Source { service: service.clone(), ..one }));
     }
     all
 }
 
-fn tell(inventory: &Inventory, args: &Args, style: Style) -> Result<String> {
-    match args.form {
-        Form::Table => Ok(inventory::table(inventory, style)),
-        Form::Json => json(inventory),
-        Form::Csv => inventory::csv(inventory),
-        Form::Markdown => Ok(inventory::markdown(inventory)),
-        Form::Ics => Ok(inventory::calendar(inventory, args.owner.as_deref())),
-        Form::Openmetrics => Ok(inventory::openmetrics(inventory)),
-    }
+fn tell(inventory: &Inventory, args: &Args, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let text = match args.form {
+        Form::Table => inventory::table(inventory, style),
+        Form::Json => return json(inventory, out),
+        Form::Csv => return inventory::csv(inventory, out),
+        Form::Markdown => inventory::markdown(inventory),
+        Form::Ics => inventory::calendar(inventory, args.owner.as_deref()),
+        Form::Openmetrics => inventory::openmetrics(inventory),
+    };
+    out.write_all(text.as_bytes())
 }
 
-fn tell_diff(diff: &Diff, form: Form) -> Result<String> {
+fn tell_diff(diff: &Diff, form: Form, out: &mut dyn Write) -> io::Result<()> {
     match form {
-        Form::Table => Ok(diff.table()),
-        Form::Json => json(diff),
-        _ => Err(Error::usage("what has changed has no such form")
-            .hint("--diff goes with --as table or --as json")),
+        Form::Json => json(diff, out),
+        _ => out.write_all(diff.table().as_bytes()),
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    Ok(serde_json::to_string_pretty(value).context(|| "cannot write JSON".into())? + "\n")
+fn json(value: &impl serde::Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    out.write_all(b"\n")
 }
 
-/// Reads an inventory of before.
-fn read(path: &Path) -> Result<Inventory> {
+/// Reads an inventory of before, if what has changed since can be told in this form.
+fn read(path: &Path, form: Form) -> Result<Inventory> {
+    if !matches!(form, Form::Table | Form::Json) {
+        return Err(Error::usage("what has changed has no such form")
+            .hint("--diff goes with --as table or --as json"));
+    }
     let place = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| Error::usage(format!("cannot read {place}")).because(error))?;
@@ -198,8 +203,12 @@ fn read(path: &Path) -> Result<Inventory> {
     Ok(old)
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|error| {
+fn write(path: &Path, tell: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let written = File::create(path).map(BufWriter::new).and_then(|mut file| {
+        tell(&mut file)?;
+        file.flush()
+    });
+    written.map_err(|error| {
         Error::usage(format!("cannot write {}", path.display()))
             .because(error)
             .hint("choose another place with --out FILE")

@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{HashMap, HashSet},
+    sync::Arc,
 };
 
 use super::{
@@ -14,33 +15,33 @@ use super::{
 
 /// What was found, with every certificate once.
 pub(super) struct Found {
-    pub certificates: Vec<Certificate>,
+    pub certificates: Vec<Arc<Certificate>>,
     /// Where each certificate is.
     pub places: Vec<Vec<Place>>,
     /// Files that hold a private key, with their permissions; by the key.
-    pub keys: HashMap<Fingerprint, Vec<String>>,
+    pub keys: HashMap<Fingerprint, Vec<Arc<str>>>,
     /// Files that hold a private key of whatever kind, with their permissions.
-    pub key_files: Vec<(String, u32)>,
+    pub key_files: Vec<(Arc<str>, u32)>,
     /// What could not be read, with its place.
-    pub problems: Vec<(String, String)>,
+    pub problems: Vec<(Arc<str>, String)>,
     pub served: Vec<Served>,
 }
 
 /// A server, and its certificates by number.
 pub(super) struct Served {
-    pub at: String,
-    pub service: Option<String>,
+    pub at: Arc<str>,
+    pub service: Option<Arc<str>>,
     pub presented: Vec<usize>,
     /// What lies on disk in the place of its leaf: which, and where.
-    pub on_disk: Option<(usize, String)>,
+    pub on_disk: Option<(usize, Arc<str>)>,
     /// The file that was said to hold it.
-    presents: Option<String>,
+    presents: Option<Arc<str>>,
 }
 
 impl Inventory {
     /// One entry a certificate, at this second (Unix seconds); `files` is how many were looked at.
     pub fn of(sources: Vec<Source>, files: u64, owners: &Owners, now: i64) -> Self {
-        let layouts = Layouts::among(sources.iter().map(|source| source.at.as_str()));
+        let layouts = Layouts::among(sources.iter().map(|source| &*source.at));
         let mut found = gather(sources);
         match_disk(&mut found);
         let graph = Graph::new(&found.certificates);
@@ -53,19 +54,19 @@ impl Inventory {
         let chains = graph.chains(now, &presented);
         let issuers: Vec<_> =
             (0..found.certificates.len()).map(|index| graph.issuers(index).first().copied()).collect();
-        let names: Vec<_> = found
+        let names: Vec<Arc<str>> = found
             .certificates
             .iter()
             .zip(&found.places)
             .map(|(certificate, places)| name(certificate, places, &layouts))
             .collect();
-        let mut entries = entries(&found, &names, &issuers, chains, owners, now);
+        let endpoints = found.served.iter().map(|served| endpoint(served, &found.certificates)).collect();
+        let mut entries = entries(&mut found, &names, &issuers, chains, owners, now);
         let findings = finding::all(&found, &entries, &issuers, owners, now);
         entries.sort_by(|one, other| {
             let key = |entry: &Entry| (entry.certificate.not_after, entry.certificate.fingerprint);
             (key(one).0, &one.name, key(one).1).cmp(&(key(other).0, &other.name, key(other).1))
         });
-        let endpoints = found.served.iter().map(|served| endpoint(served, &found.certificates)).collect();
         Self { schema: SCHEMA, now, files, certificates: entries, endpoints, findings }
     }
 }
@@ -142,7 +143,7 @@ fn match_disk(found: &mut Found) {
         .map(|served| {
             let leaf = *served.presented.first()?;
             if let Some(file) = &served.presents {
-                return first_in.get(file.as_str()).map(|&index| (index, file.clone()));
+                return first_in.get(&**file).map(|&index| (index, file.clone()));
             }
             if let Some(file) = file_of(leaf) {
                 return Some((leaf, file));
@@ -159,29 +160,30 @@ fn match_disk(found: &mut Found) {
 
 /// What is the same of a certificate and of the one that replaces it.
 fn kind_of(certificate: &Certificate) -> (u64, Vec<&str>) {
-    let mut names: Vec<_> =
-        certificate.names.iter().map(String::as_str).chain(certificate.common_name.as_deref()).collect();
+    let mut names: Vec<_> = certificate.called_also().collect();
     names.sort_unstable();
     names.dedup();
     (certificate.links.issuer, names)
 }
 
-fn name(certificate: &Certificate, places: &[Place], layouts: &Layouts) -> String {
+fn name(certificate: &Certificate, places: &[Place], layouts: &Layouts) -> Arc<str> {
     let mut at_the_front = places.iter().filter(|place| place.position == 0);
     let known = at_the_front.find_map(|place| layouts.name(&place.at));
-    known.unwrap_or_else(|| certificate.called()).to_owned()
+    known.map_or_else(|| certificate.name(), Into::into)
 }
 
+/// The serial numbers on the wire and on disk, and since when the former is in effect.
+type InEffect = (Arc<str>, Option<Arc<str>>, i64);
+
 fn entries(
-    found: &Found,
-    names: &[String],
+    found: &mut Found,
+    names: &[Arc<str>],
     issuers: &[Option<usize>],
     chains: Vec<Chain>,
     owners: &Owners,
     now: i64,
 ) -> Vec<Entry> {
-    // The serial numbers on disk and on the wire, and what is in effect.
-    let mut serials: HashMap<usize, (String, Option<String>, i64)> = HashMap::new();
+    let mut serials: HashMap<usize, InEffect> = HashMap::new();
     for served in &found.served {
         let Some(&leaf) = served.presented.first() else { continue };
         let wire = &found.certificates[leaf];
@@ -200,7 +202,7 @@ fn entries(
     for (index, chain) in chains.into_iter().enumerate() {
         let certificate = &found.certificates[index];
         let lifetime = certificate.lifetime();
-        let places = found.places[index].clone();
+        let places = std::mem::take(&mut found.places[index]);
         let on_file = places.iter().any(|place| place.form != Form::Wire);
         let (on_wire, on_disk, rotated) = match serials.get(&index) {
             Some((wire, disk, began)) => (Some(wire.clone()), disk.clone(), *began),
@@ -211,14 +213,11 @@ fn entries(
             _ if certificate.role == super::Role::Root => Some(certificate.key),
             issuer => issuer.map(|issuer| found.certificates[issuer].key),
         };
-        let at = places.iter().map(|place| place.at.as_str());
-        let called = certificate.names.iter().map(String::as_str).chain(certificate.common_name.as_deref());
-        let words: Vec<_> = at.chain(called).collect();
+        let at = places.iter().map(|place| &*place.at);
         entries.push(Entry {
-            owner: owners.of(&words).map(str::to_owned),
+            owner: owners.of(at.chain(certificate.called_also())),
             name: names[index].clone(),
-            authority: issuer
-                .map_or_else(|| certificate.issued_by().to_owned(), |issuer| names[issuer].clone()),
+            authority: issuer.map_or_else(|| certificate.issued_by().clone(), |issuer| names[issuer].clone()),
             externally_managed: signer.is_none_or(|key| !found.keys.contains_key(&key)),
             merely_trusted: certificate.role.is_authority()
                 && !issuing.contains(&index)
@@ -237,7 +236,7 @@ fn entries(
     entries
 }
 
-fn endpoint(served: &Served, certificates: &[Certificate]) -> Endpoint {
+fn endpoint(served: &Served, certificates: &[Arc<Certificate>]) -> Endpoint {
     let presented: Vec<_> = served.presented.iter().map(|&index| certificates[index].fingerprint).collect();
     Endpoint {
         at: served.at.clone(),
@@ -255,21 +254,19 @@ impl Found {
             .served
             .iter()
             .filter(|served| served.presented.first() == Some(&index))
-            .map(|served| served.at.as_str())
+            .map(|served| &*served.at)
             .collect();
         users.sort_unstable();
         users
     }
 
-    /// The certificates that have this key, the newest first.
-    pub fn with_key(&self) -> HashMap<Fingerprint, Vec<usize>> {
-        let mut by_key: HashMap<Fingerprint, Vec<usize>> = HashMap::new();
-        for (index, certificate) in self.certificates.iter().enumerate() {
-            by_key.entry(certificate.key).or_default().push(index);
-        }
-        for indexes in by_key.values_mut() {
-            indexes.sort_by_key(|&index| Reverse(self.certificates[index].not_before));
-        }
-        by_key
+    /// The certificates by their keys; of one key the newest first.
+    pub fn by_key(&self) -> Vec<usize> {
+        let mut indexes: Vec<_> = (0..self.certificates.len()).collect();
+        indexes.sort_by_key(|&index| {
+            let certificate = &self.certificates[index];
+            (certificate.key, Reverse(certificate.not_before))
+        });
+        indexes
     }
 }

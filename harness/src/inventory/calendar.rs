@@ -48,7 +48,7 @@ fn event(entry: &Entry, now: i64, at: i64, kind: &str, verb: &str) -> Event {
         // It takes no time of anybody.
         .add_property("TRANSP", "TRANSPARENT");
     if let Some(owner) = &entry.owner {
-        event.add_property("CATEGORIES", owner);
+        event.add_property("CATEGORIES", &**owner);
     }
     event.done()
 }

@@ -1,6 +1,8 @@
 //! One certificate as people look for it: read by x509-parser, which minted none.
 
 use std::{
+    borrow::Cow,
+    collections::HashMap,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
@@ -28,17 +30,17 @@ pub struct Certificate {
     /// The subject's distinguished name.
     pub subject: String,
     /// The last common name of the subject, if it has one.
-    pub common_name: Option<String>,
+    pub common_name: Option<Arc<str>>,
     /// DNS names, addresses, URIs and mail addresses of the extension subjectAltName.
     pub names: Vec<String>,
     /// The issuer's distinguished name.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// The last common name of the issuer, if it has one.
-    pub issuer_common_name: Option<String>,
+    pub issuer_common_name: Option<Arc<str>>,
     /// Serial number, lower-case hexadecimal.
-    pub serial: String,
+    pub serial: Arc<str>,
     /// Kind and size of the key: `ECDSA P-256`, `RSA 2048`, `Ed25519`.
-    pub key_type: String,
+    pub key_type: Cow<'static, str>,
     /// SHA-256 of the public key with its algorithm (SubjectPublicKeyInfo): who has the same has the
     /// same private key.
     pub key: Fingerprint,
@@ -88,21 +90,65 @@ pub(super) struct Links {
     pub issuer_key: Option<u64>,
 }
 
+/// What was read before: the same few authorities lie beside many certificates, and issued them.
+#[derive(Default)]
+pub(super) struct Known {
+    authorities: HashMap<Fingerprint, Arc<Certificate>>,
+    /// By their encoding.
+    issuers: HashMap<Box<[u8]>, Issuer>,
+}
+
+/// How an issuer is written, and its common name.
+type Issuer = (Arc<str>, Option<Arc<str>>);
+
+impl Known {
+    /// Reads exactly one certificate in DER.
+    ///
+    /// # Errors
+    /// In words that fit behind "found", if the bytes are anything else.
+    pub fn read(&mut self, der: &[u8]) -> Result<Arc<Certificate>, String> {
+        let fingerprint = Fingerprint::of(der);
+        if let Some(known) = self.authorities.get(&fingerprint) {
+            return Ok(known.clone());
+        }
+        let certificate = match X509Certificate::from_der(der) {
+            Ok(([], parsed)) => Arc::new(Certificate::of(&parsed, der, fingerprint, self.issuer(&parsed))),
+            Ok((rest, _)) => return Err(format!("{} bytes after a certificate", rest.len())),
+            Err(_) if der.is_empty() => return Err("nothing".into()),
+            Err(error) => return Err(format!("{} bytes that are no certificate ({error})", der.len())),
+        };
+        if certificate.role.is_authority() {
+            self.authorities.insert(fingerprint, certificate.clone());
+        }
+        Ok(certificate)
+    }
+
+    fn issuer(&mut self, parsed: &X509Certificate<'_>) -> Issuer {
+        let issuer = parsed.issuer();
+        if let Some(known) = self.issuers.get(issuer.as_raw()) {
+            return known.clone();
+        }
+        let written = (issuer.to_string().into(), common_name(issuer));
+        self.issuers.insert(issuer.as_raw().into(), written.clone());
+        written
+    }
+}
+
 impl Certificate {
     /// Reads exactly one certificate in DER.
     ///
     /// # Errors
     /// In words that fit behind "found", if the bytes are anything else.
-    pub fn from_der(der: &[u8]) -> Result<Self, String> {
-        match X509Certificate::from_der(der) {
-            Ok(([], parsed)) => Ok(Self::of(&parsed, der)),
-            Ok((rest, _)) => Err(format!("{} bytes after a certificate", rest.len())),
-            Err(_) if der.is_empty() => Err("nothing".into()),
-            Err(error) => Err(format!("{} bytes that are no certificate ({error})", der.len())),
-        }
+    pub fn from_der(der: &[u8]) -> Result<Arc<Self>, String> {
+        Known::default().read(der)
     }
 
-    fn of(parsed: &X509Certificate<'_>, der: &[u8]) -> Self {
+    fn of(
+        parsed: &X509Certificate<'_>,
+        der: &[u8],
+        fingerprint: Fingerprint,
+        (issuer, issuer_common_name): Issuer,
+    ) -> Self {
         let leaf = pki::leaf(parsed);
         let mut links = Links {
             subject: number(parsed.subject().as_raw()),
@@ -123,13 +169,13 @@ impl Certificate {
             }
         }
         Self {
-            fingerprint: Fingerprint::of(der),
+            fingerprint,
             subject: parsed.subject().to_string(),
             common_name: common_name(parsed.subject()),
             names,
-            issuer: parsed.issuer().to_string(),
-            issuer_common_name: common_name(parsed.issuer()),
-            serial: leaf.serial,
+            issuer,
+            issuer_common_name,
+            serial: leaf.serial.into(),
             key_type: key_type(parsed.public_key()),
             key: Fingerprint::of(parsed.public_key().raw),
             not_before: leaf.not_before,
@@ -146,14 +192,24 @@ impl Certificate {
         named.unwrap_or(if self.subject.is_empty() { &self.serial } else { &self.subject })
     }
 
+    /// All names that it has, but for its subject.
+    pub(super) fn called_also(&self) -> impl Iterator<Item = &str> + Clone {
+        self.names.iter().map(String::as_str).chain(self.common_name.as_deref())
+    }
+
+    /// As [`Self::called`], to be kept.
+    pub(super) fn name(&self) -> Arc<str> {
+        self.common_name.clone().unwrap_or_else(|| self.called().into())
+    }
+
     /// From when to when it is valid.
     pub fn lifetime(&self) -> Lifetime {
         Lifetime { not_before: self.not_before, not_after: self.not_after }
     }
 
     /// How people call who issued it.
-    pub fn issued_by(&self) -> &str {
-        self.issuer_common_name.as_deref().unwrap_or(&self.issuer)
+    pub fn issued_by(&self) -> &Arc<str> {
+        self.issuer_common_name.as_ref().unwrap_or(&self.issuer)
     }
 }
 
@@ -222,9 +278,9 @@ fn number(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn common_name(name: &X509Name<'_>) -> Option<String> {
+fn common_name(name: &X509Name<'_>) -> Option<Arc<str>> {
     let last = name.iter_common_name().last()?.as_str().ok()?;
-    Some(last.to_owned()).filter(|name| !name.is_empty())
+    Some(last.into()).filter(|name: &Arc<str>| !name.is_empty())
 }
 
 fn name_of(name: &GeneralName<'_>) -> Option<String> {
@@ -256,23 +312,23 @@ fn role(parsed: &X509Certificate<'_>, links: Links) -> Role {
     }
 }
 
-fn key_type(key: &SubjectPublicKeyInfo<'_>) -> String {
+fn key_type(key: &SubjectPublicKeyInfo<'_>) -> Cow<'static, str> {
     let algorithm = &key.algorithm.algorithm;
     if *algorithm == oid!(1.3.101.112) {
         return "Ed25519".into();
     }
     match key.parsed() {
-        Ok(PublicKey::RSA(rsa)) => format!("RSA {}", rsa.key_size()),
+        Ok(PublicKey::RSA(rsa)) => format!("RSA {}", rsa.key_size()).into(),
         Ok(PublicKey::EC(point)) => {
             let curve = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
             match curve {
                 Some(curve) if curve == oid!(1.2.840.10045.3.1.7) => "ECDSA P-256".into(),
                 Some(curve) if curve == oid!(1.3.132.0.34) => "ECDSA P-384".into(),
                 Some(curve) if curve == oid!(1.3.132.0.35) => "ECDSA P-521".into(),
-                _ => format!("ECDSA {}", point.key_size()),
+                _ => format!("ECDSA {}", point.key_size()).into(),
             }
         }
-        _ => algorithm.to_id_string(),
+        _ => algorithm.to_id_string().into(),
     }
 }
 
@@ -283,7 +339,7 @@ mod tests {
     use super::*;
     use crate::pki::{Authority, Identity, Validity};
 
-    fn certificates() -> Vec<Certificate> {
+    fn certificates() -> Vec<Arc<Certificate>> {
         let authority = Authority::new("mesh").expect("an authority");
         let identity = Identity {
             addresses: vec!["127.3.0.9".parse().expect("an address"), "::1".parse().expect("an address")],
@@ -306,6 +362,12 @@ mod tests {
         assert_eq!((leaf.links.issuer, issuing.links.issuer), (issuing.links.subject, root.links.subject));
         assert_eq!(leaf.links.issuer_key, issuing.links.own_key);
         assert_ne!(leaf.key, issuing.key);
+    }
+
+    #[test]
+    fn a_fingerprint_is_written_as_openssl_does_without_its_colons() {
+        let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Fingerprint::of(b"").to_string(), of_nothing);
     }
 
     #[test]

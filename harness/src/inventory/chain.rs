@@ -3,7 +3,7 @@
 //! A path is found by names and key identifiers. Whether it verifies is asked of webpki, with the
 //! roots of the inventory as anchors. Where no root was read, nobody can say: unknown is no pass.
 
-use std::{collections::HashMap, thread, time::Duration};
+use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -29,9 +29,9 @@ pub struct Chain {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Element {
     /// How people call it.
-    pub called: String,
+    pub called: Arc<str>,
     /// Its serial number, lower-case hexadecimal.
-    pub serial: String,
+    pub serial: Arc<str>,
     /// Last second in which it is valid, Unix seconds.
     pub not_after: i64,
 }
@@ -50,13 +50,13 @@ pub enum Judged {
 
 /// All certificates, tied together.
 pub(super) struct Graph<'a> {
-    certificates: &'a [Certificate],
+    certificates: &'a [Arc<Certificate>],
     /// The authorities of a name.
     authorities: HashMap<u64, Vec<usize>>,
 }
 
 impl<'a> Graph<'a> {
-    pub fn new(certificates: &'a [Certificate]) -> Self {
+    pub fn new(certificates: &'a [Arc<Certificate>]) -> Self {
         let mut authorities: HashMap<u64, Vec<usize>> = HashMap::new();
         for (index, certificate) in certificates.iter().enumerate() {
             if certificate.role.is_authority() {
@@ -116,7 +116,7 @@ impl<'a> Graph<'a> {
         let ends_first = ends_first.min_by_key(|certificate| certificate.not_after);
         let ends_first = ends_first.unwrap_or(&self.certificates[index]);
         let ends_first = Element {
-            called: ends_first.called().to_owned(),
+            called: ends_first.name(),
             serial: ends_first.serial.clone(),
             not_after: ends_first.not_after,
         };

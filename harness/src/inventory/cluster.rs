@@ -51,8 +51,8 @@ impl Member {
         let presents = config.mounts.get(&config.serves).map(|mount| mount.join(CHAIN_FILE));
         let target = (!config.listen.ip().is_unspecified()).then(|| Target {
             name: config.service.clone(),
-            service: Some(config.service.clone()),
-            presents: presents.map(|file| file.to_string_lossy().into_owned()),
+            service: Some(config.service.as_str().into()),
+            presents: presents.map(|file| file.to_string_lossy().into()),
             ..Target::tls(config.listen)
         });
         Self {

@@ -7,7 +7,10 @@ mod kubeconfig;
 mod pem;
 mod pkcs12;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use rustls::{
     crypto::ring::sign::any_supported_type,
@@ -15,7 +18,7 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::certificate::{Certificate, Fingerprint};
+use super::certificate::{Certificate, Fingerprint, Known};
 use crate::error::words_of;
 
 /// What was in a file.
@@ -24,7 +27,7 @@ pub struct Decoded {
     /// In which form.
     pub form: Form,
     /// In the order in which they are there.
-    pub certificates: Vec<Certificate>,
+    pub certificates: Vec<Arc<Certificate>>,
     /// The private keys: their identity, or none where it cannot be told without a password.
     pub keys: Vec<Option<Fingerprint>>,
     /// What could not be read, in words.
@@ -53,20 +56,34 @@ pub enum Form {
 /// How a Java keystore of before version 9 begins, and its relative JCEKS.
 const JAVA: [[u8; 4]; 2] = [[0xfe, 0xed, 0xfe, 0xed], [0xce, 0xce, 0xce, 0xce]];
 
-/// Decodes a file. `promised` says that its name announces certificates or keys, so that it is a
-/// problem if there are none; `passwords` are tried on key stores, after none at all.
-///
-/// It never panics: a parser that does becomes a problem.
-pub fn decode(bytes: &[u8], promised: bool, passwords: &[String]) -> Decoded {
-    catch_unwind(AssertUnwindSafe(|| by_form(bytes, promised, passwords))).unwrap_or_else(|panic| Decoded {
-        problems: vec![format!("a parser gave up on it: {}", words_of(&*panic))],
-        ..Decoded::default()
-    })
+/// Decodes one file after another.
+pub struct Decoder<'a> {
+    /// Are tried on key stores, before those of no worth.
+    passwords: &'a [String],
+    known: Known,
 }
 
-fn by_form(bytes: &[u8], promised: bool, passwords: &[String]) -> Decoded {
+impl<'a> Decoder<'a> {
+    /// One that tries these passwords on key stores.
+    pub fn new(passwords: &'a [String]) -> Self {
+        Self { passwords, known: Known::default() }
+    }
+
+    /// Decodes a file. `promised` says that its name announces certificates or keys, so that it is a
+    /// problem if there are none.
+    ///
+    /// It never panics: a parser that does becomes a problem.
+    pub fn decode(&mut self, bytes: &[u8], promised: bool) -> Decoded {
+        catch_unwind(AssertUnwindSafe(|| by_form(bytes, promised, self))).unwrap_or_else(|panic| Decoded {
+            problems: vec![format!("a parser gave up on it: {}", words_of(&*panic))],
+            ..Decoded::default()
+        })
+    }
+}
+
+fn by_form(bytes: &[u8], promised: bool, decoder: &mut Decoder<'_>) -> Decoded {
     if pem::looks_like(bytes) {
-        return pem::decode(bytes);
+        return pem::decode(bytes, &mut decoder.known);
     }
     if JAVA.iter().any(|magic| bytes.starts_with(magic)) {
         return problem(
@@ -74,13 +91,13 @@ fn by_form(bytes: &[u8], promised: bool, passwords: &[String]) -> Decoded {
         );
     }
     if pkcs12::looks_like(bytes) {
-        return pkcs12::decode(bytes, promised, passwords);
+        return pkcs12::decode(bytes, promised, decoder);
     }
     if bytes.first() == Some(&0x30) {
-        return der(bytes, promised);
+        return der(bytes, promised, &mut decoder.known);
     }
     if kubeconfig::looks_like(bytes) {
-        return kubeconfig::decode(bytes);
+        return kubeconfig::decode(bytes, &mut decoder.known);
     }
     match bytes {
         _ if !promised => Decoded::default(),
@@ -90,8 +107,8 @@ fn by_form(bytes: &[u8], promised: bool, passwords: &[String]) -> Decoded {
 }
 
 /// One certificate or key, bare.
-fn der(bytes: &[u8], promised: bool) -> Decoded {
-    let found = match Certificate::from_der(bytes) {
+fn der(bytes: &[u8], promised: bool, known: &mut Known) -> Decoded {
+    let found = match known.read(bytes) {
         Ok(certificate) => {
             return Decoded { form: Form::Der, certificates: vec![certificate], ..Decoded::default() };
         }

@@ -1,6 +1,9 @@
 //! What has changed since an inventory of before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -33,7 +36,7 @@ pub struct Diff {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Replaced {
     /// Where.
-    pub at: String,
+    pub at: Arc<str>,
     /// What was there.
     pub before: Named,
     /// What is there.
@@ -44,7 +47,7 @@ pub struct Replaced {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Lies {
     /// Where.
-    pub at: String,
+    pub at: Arc<str>,
     /// What.
     #[serde(flatten)]
     pub certificate: Named,
@@ -54,9 +57,9 @@ pub struct Lies {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Named {
     /// What people call it.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its serial number.
-    pub serial: String,
+    pub serial: Arc<str>,
     /// Last second in which it is valid, Unix seconds.
     pub not_after: i64,
 }
@@ -70,17 +73,17 @@ impl Diff {
         for ((at, position), old) in old {
             let certificate = Named::of(old);
             match new.remove(&(at, position)) {
-                None => diff.gone.push(Lies { at: at.to_owned(), certificate }),
+                None => diff.gone.push(Lies { at: at.clone(), certificate }),
                 Some(entry) if entry.certificate.fingerprint == old.certificate.fingerprint => {}
                 Some(entry) => diff.replaced.push(Replaced {
-                    at: at.to_owned(),
+                    at: at.clone(),
                     before: certificate,
                     after: Named::of(entry),
                 }),
             }
         }
-        let lies = |((at, _), entry): ((&str, usize), &Entry)| Lies {
-            at: at.to_owned(),
+        let lies = |((at, _), entry): ((&Arc<str>, usize), &Entry)| Lies {
+            at: at.clone(),
             certificate: Named::of(entry),
         };
         diff.appeared = new.into_iter().map(lies).collect();
@@ -134,10 +137,10 @@ impl Named {
 }
 
 /// What lies where: by the place, and the position in it.
-fn by_place(inventory: &Inventory) -> BTreeMap<(&str, usize), &Entry> {
+fn by_place(inventory: &Inventory) -> BTreeMap<(&Arc<str>, usize), &Entry> {
     let entries = inventory.certificates.iter();
     entries
-        .flat_map(|entry| entry.places.iter().map(move |place| ((place.at.as_str(), place.position), entry)))
+        .flat_map(|entry| entry.places.iter().map(move |place| ((&place.at, place.position), entry)))
         .collect()
 }
 

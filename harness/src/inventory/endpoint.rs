@@ -45,9 +45,9 @@ pub struct Target {
     /// The name that it is asked for (SNI): its host, unless that is known better.
     pub name: String,
     /// The service that it is, where that is known.
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// The file that holds what it should present, where that is known.
-    pub presents: Option<String>,
+    pub presents: Option<Arc<str>>,
 }
 
 impl Target {
@@ -127,7 +127,7 @@ async fn ask(target: Target, provider: Arc<CryptoProvider>) -> Source {
     if let (Err(why), true) = (shook, chain.is_empty()) {
         found.problems.push(format!("presents no certificate: {why}"));
     }
-    Source { at: target.at, found, mode: None, service: target.service, presents: target.presents }
+    Source { at: target.at.into(), found, mode: None, service: target.service, presents: target.presents }
 }
 
 async fn shake(target: &Target, seen: Arc<Recording>) -> io::Result<()> {

@@ -1,6 +1,9 @@
 //! What is or will be wrong with certificates, the worst first.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +26,9 @@ pub struct Finding {
     /// The certificate, where it is about one.
     pub certificate: Option<Fingerprint>,
     /// Where: files and servers.
-    pub places: Vec<String>,
+    pub places: Vec<Arc<str>>,
     /// Whose it is, by the map of owners.
-    pub owner: Option<String>,
+    pub owner: Option<Arc<str>>,
 }
 
 /// How bad a finding is. The first two make `notafter inventory` fail.
@@ -112,7 +115,7 @@ pub(super) fn all(
             kind,
             what: words.clone(),
             certificate: None,
-            owner: owners.of(&[at.as_str()]).map(str::to_owned),
+            owner: owners.of([&**at]),
             places: vec![at.clone()],
         });
     }
@@ -156,7 +159,7 @@ impl Look<'_> {
             below[issuer] += 1;
         }
         for (index, entry) in self.entries.iter().enumerate() {
-            let Certificate { not_before, not_after, .. } = &entry.certificate;
+            let Certificate { not_before, not_after, .. } = &*entry.certificate;
             let (kind, rank) = match entry.level {
                 Level::Fine => continue,
                 Level::Expired => (Kind::Expired, Rank::Page),
@@ -213,10 +216,15 @@ impl Look<'_> {
 
     /// One private key in several files, or in certificates of several names.
     fn keys(&self, findings: &mut Vec<Finding>) {
-        for (key, indexes) in self.found.with_key() {
-            let files = self.found.keys.get(&key).map_or(&[][..], Vec::as_slice);
+        let by_key = self.found.by_key();
+        let key_of = |index: usize| self.entries[index].certificate.key;
+        for indexes in by_key.chunk_by(|&one, &other| key_of(one) == key_of(other)) {
+            let files = self.found.keys.get(&key_of(indexes[0])).map_or(&[][..], Vec::as_slice);
+            if files.len() < 2 && indexes.len() < 2 {
+                continue;
+            }
             let names: BTreeMap<&str, usize> =
-                indexes.iter().rev().map(|&index| (self.entries[index].name.as_str(), index)).collect();
+                indexes.iter().rev().map(|&index| (&*self.entries[index].name, index)).collect();
             let authority = self.entries[indexes[0]].certificate.role.is_authority();
             // An authority that was cross-signed has one key in several certificates, as it must.
             if files.len() < 2 && (names.len() < 2 || authority) {
@@ -224,19 +232,21 @@ impl Look<'_> {
             }
             let called: Vec<_> = names.keys().map(|name| format!("`{name}`")).collect();
             let what = if files.len() > 1 {
-                let files: Vec<_> = files.iter().map(String::as_str).collect();
                 format!(
                     "the private key of {} lies in {} files: {}",
                     list(&called, 3),
                     files.len(),
-                    list(&files, 4)
+                    list(files, 4)
                 )
             } else {
                 format!("{} have the same private key", list(&called, 4))
             };
             let mut finding = self.of(indexes[0], Rank::Warning, Kind::KeyShared, what);
-            let all: HashSet<_> =
-                indexes.iter().flat_map(|&index| &self.found.places[index]).map(|place| &place.at).collect();
+            let all: HashSet<_> = indexes
+                .iter()
+                .flat_map(|&index| &self.entries[index].places)
+                .map(|place| &place.at)
+                .collect();
             finding.places = all.into_iter().chain(files).cloned().collect();
             finding.places.sort_unstable();
             finding.places.dedup();
@@ -281,7 +291,7 @@ impl Look<'_> {
 
 /// A group may read a key, as many distributions have it; others may not, and only the owner may
 /// change it.
-fn open_file(at: &str, mode: u32, owners: &Owners) -> Option<Finding> {
+fn open_file(at: &Arc<str>, mode: u32, owners: &Owners) -> Option<Finding> {
     let how = match () {
         () if mode & 0o004 != 0 => "read",
         () if mode & 0o022 != 0 => "change",
@@ -292,7 +302,7 @@ fn open_file(at: &str, mode: u32, owners: &Owners) -> Option<Finding> {
         kind: Kind::KeyFileOpen,
         what: format!("others can {how} the private key in {at}: its mode is {mode:04o}"),
         certificate: None,
-        places: vec![at.to_owned()],
-        owner: owners.of(&[at]).map(str::to_owned),
+        places: vec![at.clone()],
+        owner: owners.of([&**at]),
     })
 }

@@ -15,7 +15,7 @@ pub fn markdown(inventory: &Inventory) -> String {
             lines.push(row(&[
                 finding.rank.name(),
                 &finding.what,
-                &finding.places.join(", "),
+                &finding.places.iter().map(|at| &**at).collect::<Vec<_>>().join(", "),
                 finding.owner.as_deref().unwrap_or("-"),
             ]));
         }

@@ -54,9 +54,9 @@ fn files(inventory: &Inventory) -> [Family; 4] {
         }
     }
     let bad = inventory.findings.iter().filter(|finding| finding.kind == Kind::Unreadable);
-    let bad: BTreeSet<&str> = bad.flat_map(|finding| &finding.places).map(String::as_str).collect();
+    let bad: BTreeSet<&str> = bad.flat_map(|finding| &finding.places).map(|at| &**at).collect();
     let places = inventory.certificates.iter().flat_map(|entry| &entry.places);
-    let good = places.filter(|place| place.form != Form::Wire).map(|place| place.at.as_str());
+    let good = places.filter(|place| place.form != Form::Wire).map(|place| &*place.at);
     for path in good.chain(bad.iter().copied()) {
         families[3].samples.insert((labels(&[("filepath", path)]), i64::from(bad.contains(path))));
     }

@@ -6,7 +6,7 @@
 //! "127.0.0.1:5432" = "team storage"
 //! ```
 
-use std::{cmp::Reverse, collections::BTreeMap, path::Path};
+use std::{cmp::Reverse, collections::BTreeMap, path::Path, sync::Arc};
 
 use globset::{Glob, GlobMatcher};
 
@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 #[derive(Clone, Debug, Default)]
 pub struct Owners {
     /// The most specific first.
-    globs: Vec<(GlobMatcher, String)>,
+    globs: Vec<(GlobMatcher, Arc<str>)>,
 }
 
 impl Owners {
@@ -35,7 +35,7 @@ impl Owners {
     /// # Errors
     /// As [`Self::read`].
     pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
-        let map: BTreeMap<String, String> = toml::from_str(text).map_err(|error| {
+        let map: BTreeMap<String, Arc<str>> = toml::from_str(text).map_err(|error| {
             Error::usage(format!("{origin}: {}", error.to_string().trim_end()))
                 .hint("each line is \"GLOB\" = \"person or team\"")
         })?;
@@ -51,9 +51,10 @@ impl Owners {
 
     /// Whose something is that goes by these names and lies at these places; the longest glob that
     /// matches one of them says so.
-    pub fn of(&self, names: &[&str]) -> Option<&str> {
-        let matches = |glob: &GlobMatcher| names.iter().any(|name| glob.is_match(name));
-        self.globs.iter().find(|(glob, _)| matches(glob)).map(|(_, owner)| owner.as_str())
+    pub fn of<'a>(&self, names: impl IntoIterator<Item = &'a str, IntoIter: Clone>) -> Option<Arc<str>> {
+        let names = names.into_iter();
+        let matches = |glob: &GlobMatcher| names.clone().any(|name| glob.is_match(name));
+        self.globs.iter().find(|(glob, _)| matches(glob)).map(|(_, owner)| owner.clone())
     }
 }
 
@@ -65,10 +66,10 @@ mod tests {
     fn the_longest_glob_that_matches_names_the_owner() {
         let text = "\"*\" = \"everybody\"\n\"*.example\" = \"web\"\n\"/etc/kubernetes/*\" = \"anna\"";
         let owners = Owners::from_toml(text, "owners.toml").expect("owners");
-        assert_eq!(owners.of(&["archive"]), Some("everybody"));
-        assert_eq!(owners.of(&["archive", "a.example"]), Some("web"));
-        assert_eq!(owners.of(&["a.example", "/etc/kubernetes/pki/ca.crt"]), Some("anna"));
-        assert_eq!(Owners::default().of(&["archive"]), None);
+        assert_eq!(owners.of(["archive"]).as_deref(), Some("everybody"));
+        assert_eq!(owners.of(["archive", "a.example"]).as_deref(), Some("web"));
+        assert_eq!(owners.of(["a.example", "/etc/kubernetes/pki/ca.crt"]).as_deref(), Some("anna"));
+        assert_eq!(Owners::default().of(["archive"]), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The inventory as CSV: a row a certificate, for spreadsheets and scripts.
 
+use std::io;
+
 use super::{Inventory, Judged, instant::exact};
-use crate::error::{Context, Error, Result};
 
 const HEADER: [&str; 22] = [
     "certificate",
@@ -31,11 +32,10 @@ const HEADER: [&str; 22] = [
 /// All certificates. Names are apart by spaces, places by `; `; instants are those of RFC 3339.
 ///
 /// # Errors
-/// Never in memory; the writer could fail elsewhere.
-pub fn csv(inventory: &Inventory) -> Result<String> {
-    let failed = || "cannot write CSV".to_owned();
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(HEADER).context(failed)?;
+/// Those of `out`.
+pub fn csv(inventory: &Inventory, out: impl io::Write) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(HEADER)?;
     for entry in &inventory.certificates {
         let certificate = &entry.certificate;
         let judged = match &entry.chain.judged {
@@ -44,7 +44,7 @@ pub fn csv(inventory: &Inventory) -> Result<String> {
             Some(Judged::Fails(why)) => format!("fails: {why}"),
             Some(Judged::Unknown(why)) => format!("unknown: {why}"),
         };
-        let places: Vec<_> = entry.places.iter().map(|place| place.at.as_str()).collect();
+        let places: Vec<_> = entry.places.iter().map(|place| &*place.at).collect();
         let row: [&str; HEADER.len()] = [
             &entry.name,
             &certificate.subject,
@@ -69,8 +69,7 @@ pub fn csv(inventory: &Inventory) -> Result<String> {
             entry.owner.as_deref().unwrap_or_default(),
             &places.join("; "),
         ];
-        writer.write_record(row).context(failed)?;
+        writer.write_record(row)?;
     }
-    let bytes = writer.into_inner().map_err(|error| Error::new(failed()).because(error.into_error()))?;
-    String::from_utf8(bytes).context(failed)
+    writer.flush()
 }

@@ -1,6 +1,8 @@
 //! The inventory for a terminal: the columns of `kubeadm certs check-expiration`, what is on disk and
 //! on the wire, and what is wrong.
 
+use std::sync::Arc;
+
 use comfy_table::{Cell, Color, ColumnConstraint, Width};
 
 use super::{
@@ -109,7 +111,7 @@ fn rows(inventory: &Inventory, style: Style) -> String {
 }
 
 fn row(entry: &Entry, now: i64, owned: bool) -> Vec<Cell> {
-    let serial = |serial: &Option<String>| serial.as_deref().map_or("-", short).to_owned();
+    let serial = |serial: &Option<Arc<str>>| serial.as_deref().map_or("-", short).to_owned();
     let colour = match entry.level {
         Level::Fine => None,
         Level::RenewalOverdue => Some(Color::Yellow),
@@ -138,7 +140,7 @@ fn findings(inventory: &Inventory, style: Style) -> String {
     let mut table = empty_table(style, &["rank", "finding"]);
     for finding in inventory.findings.iter().take(MOST_FINDINGS) {
         // The sentence names the places itself where it is about several.
-        let told = finding.places.iter().any(|place| finding.what.contains(place.as_str()));
+        let told = finding.places.iter().any(|place| finding.what.contains(&**place));
         let places = if told { String::new() } else { format!(" [{}]", list(&finding.places, 1)) };
         let owner = finding.owner.as_ref().map_or(String::new(), |owner| format!(" ({owner})"));
         let rank = Cell::new(finding.rank.name());

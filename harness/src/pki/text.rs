@@ -5,7 +5,11 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 /// Lower-case hexadecimal, two digits an octet.
 pub(crate) fn hex(octets: &[u8]) -> String {
     let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect()
+    let mut text = String::with_capacity(2 * octets.len());
+    for octet in octets {
+        text.extend([digit(octet >> 4), digit(octet & 15)]);
+    }
+    text
 }
 
 /// What [`hex`] wrote as text. Digits that are none count as zero.

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
-use super::{Decoded, Form, pem};
+use super::{Decoded, Form, Known, pem};
 
 #[derive(Default, Deserialize)]
 struct Kubeconfig {
@@ -40,7 +40,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
     has(b"certificate-authority-data") || has(b"client-certificate-data")
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Decoded {
+pub(super) fn decode(bytes: &[u8], known: &mut Known) -> Decoded {
     let mut decoded = Decoded { form: Form::Kubeconfig, ..Decoded::default() };
     let parsed = std::str::from_utf8(bytes)
         .map_err(|error| error.to_string())
@@ -56,21 +56,21 @@ pub(super) fn decode(bytes: &[u8]) -> Decoded {
     // What clients show comes first: the leaf of the file.
     for named in &config.users {
         let user = format!("user `{}`", named.name);
-        take(named.user.certificate.as_deref(), &user, "client-certificate-data", &mut decoded);
-        take(named.user.key.as_deref(), &user, "client-key-data", &mut decoded);
+        take(named.user.certificate.as_deref(), &user, "client-certificate-data", known, &mut decoded);
+        take(named.user.key.as_deref(), &user, "client-key-data", known, &mut decoded);
     }
     for named in &config.clusters {
         let cluster = format!("cluster `{}`", named.name);
         let authority = named.cluster.authority.as_deref();
-        take(authority, &cluster, "certificate-authority-data", &mut decoded);
+        take(authority, &cluster, "certificate-authority-data", known, &mut decoded);
     }
     decoded
 }
 
-fn take(data: Option<&str>, of: &str, field: &str, decoded: &mut Decoded) {
+fn take(data: Option<&str>, of: &str, field: &str, known: &mut Known, decoded: &mut Decoded) {
     let Some(data) = data else { return };
     let inside = match STANDARD.decode(data.trim()) {
-        Ok(bytes) if pem::looks_like(&bytes) => pem::decode(&bytes),
+        Ok(bytes) if pem::looks_like(&bytes) => pem::decode(&bytes, known),
         Ok(_) => return decoded.problems.push(format!("{of}, {field}: expected PEM, found something else")),
         Err(error) => return decoded.problems.push(format!("{of}, {field}: found no base64 ({error})")),
     };

@@ -5,7 +5,7 @@ use rustls::pki_types::{
     pem::{PemObject, SectionKind},
 };
 
-use super::{Certificate, Decoded, Form, key};
+use super::{Decoded, Form, Known, key};
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
@@ -16,7 +16,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
     bytes.starts_with(BEGIN.as_bytes()) || (bytes.first() != Some(&0x30) && find(bytes, BEGIN).is_some())
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Decoded {
+pub(super) fn decode(bytes: &[u8], known: &mut Known) -> Decoded {
     let mut decoded = Decoded { form: Form::Pem, ..Decoded::default() };
     let mut rest = bytes;
     let mut number = 0;
@@ -36,7 +36,7 @@ pub(super) fn decode(bytes: &[u8]) -> Decoded {
             Some((end, _)) => {
                 let line = section[end..].iter().position(|byte| *byte == b'\n');
                 let whole = line.map_or(section, |line| &section[..=end + line]);
-                section_of(whole, &begins, number, &mut decoded);
+                section_of(whole, &begins, number, known, &mut decoded);
             }
             None => decoded.problems.push(format!("section {number} ({begins}) has no end")),
         }
@@ -45,7 +45,7 @@ pub(super) fn decode(bytes: &[u8]) -> Decoded {
     decoded
 }
 
-fn section_of(text: &[u8], label: &str, number: usize, decoded: &mut Decoded) {
+fn section_of(text: &[u8], label: &str, number: usize, known: &mut Known, decoded: &mut Decoded) {
     match label {
         "CERTIFICATE" | "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {}
         _ if label.ends_with("PRIVATE KEY") => return decoded.keys.push(None),
@@ -57,7 +57,7 @@ fn section_of(text: &[u8], label: &str, number: usize, decoded: &mut Decoded) {
         return decoded.keys.push(None);
     }
     let parsed = match <(SectionKind, Vec<u8>)>::from_pem_slice(text) {
-        Ok((SectionKind::Certificate, der)) => Certificate::from_der(&der).map(Some),
+        Ok((SectionKind::Certificate, der)) => known.read(&der).map(Some),
         Ok((kind, der)) => {
             decoded.keys.push(private(kind, der).as_ref().and_then(key));
             Ok(None)

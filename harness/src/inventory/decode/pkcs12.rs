@@ -4,7 +4,7 @@ use p12_keystore::Pkcs12Archive;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::der_parser::{asn1_rs::FromDer, asn1_rs::Sequence};
 
-use super::{Certificate, Decoded, Form, key, problem};
+use super::{Decoded, Decoder, Form, Known, key, problem};
 
 /// The version of every PFX: an INTEGER of one octet, 3 (RFC 7292, section 4).
 const VERSION: [u8; 3] = [0x02, 0x01, 0x03];
@@ -21,11 +21,11 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
         )
 }
 
-pub(super) fn decode(bytes: &[u8], promised: bool, passwords: &[String]) -> Decoded {
+pub(super) fn decode(bytes: &[u8], promised: bool, decoder: &mut Decoder<'_>) -> Decoded {
     let mut why = String::new();
-    for password in passwords.iter().map(String::as_str).chain(USUAL) {
+    for password in decoder.passwords.iter().map(String::as_str).chain(USUAL) {
         match Pkcs12Archive::from_pkcs12(bytes, password) {
-            Ok(archive) => return of(&archive),
+            Ok(archive) => return of(&archive, &mut decoder.known),
             Err(error) => why = error.to_string(),
         }
     }
@@ -36,10 +36,10 @@ pub(super) fn decode(bytes: &[u8], promised: bool, passwords: &[String]) -> Deco
     }
 }
 
-fn of(archive: &Pkcs12Archive) -> Decoded {
+fn of(archive: &Pkcs12Archive, known: &mut Known) -> Decoded {
     let mut decoded = Decoded { form: Form::Pkcs12, ..Decoded::default() };
     for (index, bag) in archive.certs.iter().enumerate() {
-        match Certificate::from_der(bag.cert.as_der()) {
+        match known.read(bag.cert.as_der()) {
             Ok(certificate) => decoded.certificates.push(certificate),
             Err(found) => decoded.problems.push(format!("certificate {}: found {found}", index + 1)),
         }

@@ -39,11 +39,11 @@ fn pkcs12(credential: &Credential, password: &str) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Decoded {
-    decode(bytes, true, &[])
+    Decoder::new(&[]).decode(bytes, true)
 }
 
 fn subjects(decoded: &Decoded) -> Vec<&str> {
-    decoded.certificates.iter().map(Certificate::called).collect()
+    decoded.certificates.iter().map(|certificate| certificate.called()).collect()
 }
 
 #[test]
@@ -72,7 +72,8 @@ fn every_form_gives_the_same_certificates_and_keys() {
 #[test]
 fn a_key_store_opens_with_the_password_that_was_given_and_says_so_otherwise() {
     let store = pkcs12(&credential(), "s3cret");
-    assert_eq!(decode(&store, true, &["wrong".into(), "s3cret".into()]).certificates.len(), 3);
+    let opened = Decoder::new(&["wrong".into(), "s3cret".into()]).decode(&store, true);
+    assert_eq!(opened.certificates.len(), 3);
     let closed = read(&store);
     assert!(closed.problems[0].starts_with("a PKCS#12 key store that does not open"), "{closed:?}");
 }

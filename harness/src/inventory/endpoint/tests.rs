@@ -71,7 +71,7 @@ async fn asked(target: String) -> Source {
 
 fn presents(source: &Source, credential: &Credential) {
     assert_eq!(source.found.problems, Vec::<String>::new());
-    let serials: Vec<_> = source.found.certificates.iter().map(|one| one.serial.as_str()).collect();
+    let serials: Vec<_> = source.found.certificates.iter().map(|one| &*one.serial).collect();
     assert_eq!((serials[0], serials.len()), (credential.leaf().serial.as_str(), 2), "leaf and issuing CA");
 }
 
@@ -129,7 +129,7 @@ async fn each_protocol_comes_to_tls_in_its_own_way() {
         let address = serve(lines, Some(acceptor(&credential, false, &TLS13))).await;
         let source = asked(format!("{scheme}://{address}")).await;
         presents(&source, &credential);
-        assert_eq!(source.at, format!("{scheme}://{address}"));
+        assert_eq!(*source.at, format!("{scheme}://{address}"));
     }
 }
 
