@@ -83,7 +83,7 @@ impl<'a> Decoder<'a> {
 
 fn by_form(bytes: &[u8], promised: bool, decoder: &mut Decoder<'_>) -> Decoded {
     if pem::looks_like(bytes) {
-        return pem::decode(bytes, &mut decoder.known);
+        return pem::decode(bytes, promised, &mut decoder.known);
     }
     if JAVA.iter().any(|magic| bytes.starts_with(magic)) {
         return problem(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Certificate, Entry, Fingerprint, Judged, Level, Owners,
     assemble::{Found, Served},
-    instant::{ago, date, left, short},
+    instant::{ago, date, exact, left, short},
 };
 use crate::words::{counted, list};
 
@@ -202,12 +202,15 @@ impl Look<'_> {
             let Some(issuer) = self.issuers[index] else { continue };
             let ends = self.entries[issuer].certificate.not_after;
             if ends < entry.certificate.not_after && entry.level != Level::Expired {
+                let lasts = entry.certificate.not_after;
+                // On the same day, only the time tells them apart.
+                let written = if date(lasts) == date(ends) { exact } else { date };
                 let what = format!(
                     "`{}` lasts until {}, but `{}`, which issued it, only until {}",
                     entry.name,
-                    date(entry.certificate.not_after),
+                    written(lasts),
                     self.entries[issuer].name,
-                    date(ends)
+                    written(ends)
                 );
                 findings.push(self.of(index, Rank::Warning, Kind::OutlivesIssuer, what));
             }
@@ -233,7 +236,7 @@ impl Look<'_> {
             let called: Vec<_> = names.keys().map(|name| format!("`{name}`")).collect();
             let what = if files.len() > 1 {
                 format!(
-                    "the private key of {} lies in {} files: {}",
+                    "the private key of {} lies in {} places: {}",
                     list(&called, 3),
                     files.len(),
                     list(files, 4)

@@ -1,6 +1,6 @@
 //! The inventory as CSV: a row a certificate, for spreadsheets and scripts.
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use super::{Inventory, Judged, instant::exact};
 
@@ -30,6 +30,9 @@ const HEADER: [&str; 22] = [
 ];
 
 /// All certificates. Names are apart by spaces, places by `; `; instants are those of RFC 3339.
+///
+/// A cell that a spreadsheet would take for a formula has an apostrophe in front: what a certificate
+/// says of itself is data, whoever wrote it.
 ///
 /// # Errors
 /// Those of `out`.
@@ -69,7 +72,23 @@ pub fn csv(inventory: &Inventory, out: impl io::Write) -> io::Result<()> {
             entry.owner.as_deref().unwrap_or_default(),
             &places.join("; "),
         ];
-        writer.write_record(row)?;
+        writer.write_record(row.map(harmless).iter().map(|cell| cell.as_bytes()))?;
     }
     writer.flush()
+}
+
+/// Formulas begin with one of these (OWASP, CSV injection).
+fn harmless(cell: &str) -> Cow<'_, str> {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_calculate_is_text() {
+        let cells = ["=HYPERLINK(\"x\")", "+1", "-1", "@SUM(A1)", "a=b", ""];
+        assert_eq!(cells.map(harmless), ["'=HYPERLINK(\"x\")", "'+1", "'-1", "'@SUM(A1)", "a=b", ""]);
+    }
 }

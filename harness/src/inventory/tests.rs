@@ -115,6 +115,17 @@ fn a_leaf_that_does_not_outlive_its_issuer_is_no_finding() {
 }
 
 #[test]
+fn a_leaf_that_outlives_its_issuer_by_an_hour_says_the_time() {
+    let authority = authority(days(10, 50));
+    let end = NOW + 50 * DAY;
+    let leaf = issue(&authority, "archive", Validity::between(at(NOW - DAY), at(end + 3_600)));
+    let inventory = judge(mount("/archive", &leaf).into());
+    let [finding] = &inventory.findings[..] else { panic!("{:?}", inventory.findings) };
+    assert!(finding.what.contains("until 2027-01-13T06:30:00Z"), "{}", finding.what);
+    assert!(finding.what.ends_with("only until 2027-01-13T05:30:00Z"), "{}", finding.what);
+}
+
+#[test]
 fn a_chain_is_refused_for_what_the_server_does_not_present() {
     let authority = authority(days(100, 900));
     let credential = issue(&authority, "archive", days(10, 80));

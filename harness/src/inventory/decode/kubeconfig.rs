@@ -70,7 +70,7 @@ pub(super) fn decode(bytes: &[u8], known: &mut Known) -> Decoded {
 fn take(data: Option<&str>, of: &str, field: &str, known: &mut Known, decoded: &mut Decoded) {
     let Some(data) = data else { return };
     let inside = match STANDARD.decode(data.trim()) {
-        Ok(bytes) if pem::looks_like(&bytes) => pem::decode(&bytes, known),
+        Ok(bytes) if pem::looks_like(&bytes) => pem::decode(&bytes, true, known),
         Ok(_) => return decoded.problems.push(format!("{of}, {field}: expected PEM, found something else")),
         Err(error) => return decoded.problems.push(format!("{of}, {field}: found no base64 ({error})")),
     };

@@ -99,6 +99,22 @@ fn a_key_under_a_password_is_a_key_all_the_same() {
     assert_eq!(read(old.as_bytes()).keys, [None]);
 }
 
+/// What explains certificates has their labels in it, and is none.
+#[test]
+fn an_explanation_of_pem_is_no_problem_but_half_a_certificate_is() {
+    let explained = "# Paste it here:\n-----BEGIN CERTIFICATE-----\n...\n-----END CERTIFICATE-----\n\
+                     begin = \"-----BEGIN RSA PRIVATE KEY-----\"\n\
+                     -----BEGIN ENCRYPTED PRIVATE KEY-----\nsecret\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let unpromised = |text: &str| Decoder::new(&[]).decode(text.as_bytes(), false);
+    let decoded = unpromised(explained);
+    assert_eq!((decoded.problems, decoded.keys), (vec![], vec![]));
+    let credential = credential();
+    let chain = credential.chain_pem();
+    let cut = unpromised(&format!("notes\n{}", &chain[..chain.len() / 4]));
+    assert_eq!(cut.problems, ["section 1 (CERTIFICATE) has no end"]);
+    assert_eq!(read(explained.as_bytes()).problems.len(), 2, "a name that promises is held to it");
+}
+
 #[test]
 fn a_java_keystore_is_named_with_a_way_out() {
     let decoded = read(&[0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
