@@ -61,9 +61,9 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-A source is a file or a folder (PEM, DER, PKCS#12, kubeconfigs), or a server: HOST:PORT, or
-postgres://HOST:PORT, also mysql, ldap, smtp and imap, which begin TLS in their own way; or run:ID
-or run:last, the cluster of a run that is up.
+A source is a file or a folder (PEM, DER, PKCS#12, Java key stores, kubeconfigs), or a server:
+HOST:PORT, or postgres://HOST:PORT, also mysql, ldap, smtp and imap, which begin TLS in their own
+way; or run:ID or run:last, the cluster of a run that is up.
 A password of PKCS#12 files is taken from NOTAFTER_KEYSTORE_PASSWORD.
 
 Exit codes: 0 nothing is wrong, or nothing urgent; 1 a finding has rank page or critical.";

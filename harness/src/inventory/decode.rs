@@ -1,8 +1,10 @@
 //! Turns the bytes of a file into certificates and the identities of keys, whatever their form.
 //!
-//! PEM, DER, PKCS#12 and kubeconfigs. What does not read is a [problem](Decoded::problems) in words;
-//! the rest of the file is read all the same. A private key is only asked for its public half.
+//! PEM, DER, PKCS#12, Java's key stores and kubeconfigs. What does not read is a
+//! [problem](Decoded::problems) in words; the rest of the file is read all the same. A private key is
+//! only asked for its public half.
 
+mod java;
 mod kubeconfig;
 mod pem;
 mod pkcs12;
@@ -47,14 +49,13 @@ pub enum Form {
     Der,
     /// A key store (RFC 7292); Java's own since version 9.
     Pkcs12,
+    /// Java's key store of before version 9.
+    Java,
     /// The configuration of a client of Kubernetes.
     Kubeconfig,
     /// Presented in a handshake.
     Wire,
 }
-
-/// How a Java keystore of before version 9 begins, and its relative JCEKS.
-const JAVA: [[u8; 4]; 2] = [[0xfe, 0xed, 0xfe, 0xed], [0xce, 0xce, 0xce, 0xce]];
 
 /// Decodes one file after another.
 pub struct Decoder<'a> {
@@ -85,10 +86,8 @@ fn by_form(bytes: &[u8], promised: bool, decoder: &mut Decoder<'_>) -> Decoded {
     if pem::looks_like(bytes) {
         return pem::decode(bytes, promised, &mut decoder.known);
     }
-    if JAVA.iter().any(|magic| bytes.starts_with(magic)) {
-        return problem(
-            "a Java keystore, which is not read; `keytool -importkeystore -deststoretype pkcs12` converts it",
-        );
+    if java::looks_like(bytes) {
+        return java::decode(bytes, &mut decoder.known);
     }
     if pkcs12::looks_like(bytes) {
         return pkcs12::decode(bytes, promised, decoder);

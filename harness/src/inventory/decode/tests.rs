@@ -115,10 +115,38 @@ fn an_explanation_of_pem_is_no_problem_but_half_a_certificate_is() {
     assert_eq!(read(explained.as_bytes()).problems.len(), 2, "a name that promises is held to it");
 }
 
+/// As keytool writes it: entries with an alias and a date, certificates in DER, a digest at the end.
+fn java(credential: &Credential) -> Vec<u8> {
+    let number = |number: usize| u32::try_from(number).expect("few").to_be_bytes();
+    let short =
+        |text: &str| [&u16::try_from(text.len()).expect("short").to_be_bytes(), text.as_bytes()].concat();
+    let long = |bytes: &[u8]| [&number(bytes.len())[..], bytes].concat();
+    let certificate = |der: &[u8]| [short("X.509"), long(der)].concat();
+    let chain = credential.chain_der();
+    let root = &credential.bundle_der().expect("a bundle")[0];
+    let mut store = [&[0xfe, 0xed, 0xfe, 0xed][..], &number(2), &number(2)].concat();
+    store.extend([&number(2)[..], &short("root"), &[0; 8], &certificate(root)].concat());
+    store.extend([&number(1)[..], &short("archive"), &[0; 8], &long(b"encrypted"), &number(2)].concat());
+    store.extend(chain.iter().flat_map(|der| certificate(der)));
+    store.extend([7; 20]);
+    store
+}
+
 #[test]
-fn a_java_keystore_is_named_with_a_way_out() {
-    let decoded = read(&[0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]);
-    assert!(decoded.problems[0].contains("keytool -importkeystore"), "{decoded:?}");
+fn a_java_keystore_gives_its_certificates_without_a_password() {
+    let credential = credential();
+    let store = java(&credential);
+    let decoded = read(&store);
+    assert_eq!((decoded.problems, decoded.form), (vec![], Form::Java));
+    let all = read([credential.chain_pem(), credential.bundle_pem()].concat().as_bytes()).certificates;
+    assert_eq!((decoded.certificates.len(), &decoded.certificates[0]), (3, &all[0]));
+    assert_eq!(decoded.keys, [Some(all[0].key)], "the key is the leaf's");
+    let cut = read(&store[..store.len() - 40]);
+    assert_eq!(cut.certificates.len(), 2, "{cut:?}");
+    assert_eq!(cut.problems, ["a Java key store that ends within an entry; it is damaged or cut short"]);
+    // A count that no file could keep asks for no memory.
+    let boast = [&[0xfe, 0xed, 0xfe, 0xed][..], &[0, 0, 0, 2], &[0xff; 4]].concat();
+    assert_eq!(read(&boast).problems.len(), 1);
 }
 
 /// One of every form, to be broken.
@@ -130,7 +158,7 @@ static SEEDS: LazyLock<[Vec<u8>; 6]> = LazyLock::new(|| {
         credential.key_der().secret_der().to_vec(),
         pkcs12(&credential, ""),
         kubeconfig(&credential).into_bytes(),
-        vec![0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2],
+        java(&credential),
     ]
 });
 
