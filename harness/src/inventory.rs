@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use calendar::calendar;
 pub use certificate::{Certificate, Fingerprint, Role};
 pub use chain::{Chain, Judged};
-pub use decode::{Decoded, Form};
+pub use decode::{Decoded, Form, Object};
 pub use diff::Diff;
 pub use finding::{Finding, Rank};
 pub use markdown::markdown;
@@ -47,7 +47,7 @@ pub const SCHEMA: u32 = 1;
 /// Something that was looked at, and what was in it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
-    /// A path, or the address of a server as it was asked for.
+    /// A path, an object of Kubernetes, or the address of a server as it was asked for.
     pub at: Arc<str>,
     /// What was in it. A server presents its leaf first.
     pub found: Decoded,
@@ -57,6 +57,8 @@ pub struct Source {
     pub service: Option<Arc<str>>,
     /// The file that holds what a server should present, where that is known.
     pub presents: Option<Arc<str>>,
+    /// The object of Kubernetes that it is inside of.
+    pub object: Option<Arc<Object>>,
 }
 
 /// All certificates that were found, and what is wrong with them.
@@ -114,7 +116,7 @@ pub struct Entry {
 /// Where a certificate is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// A path, or the address of a server.
+    /// A path, an object of Kubernetes, or the address of a server.
     pub at: Arc<str>,
     /// In which form.
     pub form: Form,
@@ -125,6 +127,9 @@ pub struct Place {
     /// The service that it belongs to, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Arc<str>>,
+    /// The object of Kubernetes that it is inside of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Arc<Object>>,
 }
 
 /// A server that was asked.

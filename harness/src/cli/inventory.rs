@@ -27,11 +27,14 @@ use crate::{
 /// The password of key stores, in the environment: on a command line everybody could read it.
 const PASSWORD: &str = "NOTAFTER_KEYSTORE_PASSWORD";
 
+/// The source that is read from where the command is piped into.
+const STDIN: &str = "-";
+
 /// What is looked at, and how it is told.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Files, folders, and servers
+    /// Files, folders, servers, and - for stdin
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<String>,
 
@@ -61,9 +64,11 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-A source is a file or a folder (PEM, DER, PKCS#12, Java key stores, kubeconfigs), or a server:
-HOST:PORT, or postgres://HOST:PORT, also mysql, ldap, smtp and imap, which begin TLS in their own
-way; or run:ID or run:last, the cluster of a run that is up.
+A source is a file or a folder (PEM, DER, PKCS#12, Java key stores, kubeconfigs, objects of
+Kubernetes as YAML or JSON), or a server: HOST:PORT, or postgres://HOST:PORT, also mysql, ldap,
+smtp and imap, which begin TLS in their own way; or run:ID or run:last, the cluster of a run that is
+up; or - for stdin:
+  kubectl get secret,configmap,csr -A -o json | notafter inventory -
 A password of PKCS#12 files is taken from NOTAFTER_KEYSTORE_PASSWORD.
 
 Exit codes: 0 nothing is wrong, or nothing urgent; 1 a finding has rank page or critical.";
@@ -113,7 +118,8 @@ pub async fn run(args: &Args) -> Result<u8> {
 /// Everything that was asked for, and how many files were looked at.
 async fn look(named: &[String]) -> Result<(Vec<Source>, u64)> {
     let (mut paths, mut targets, mut members) = (Vec::new(), Vec::new(), Vec::new());
-    for name in named {
+    let stdin = named.iter().any(|name| name == STDIN);
+    for name in named.iter().filter(|name| *name != STDIN) {
         if let Some(run) = name.strip_prefix("run:") {
             members.extend(cluster::members(&report::find(run)?)?);
             continue;
@@ -135,15 +141,15 @@ async fn look(named: &[String]) -> Result<(Vec<Source>, u64)> {
         }
     }
     let passwords: Vec<_> = std::env::var(PASSWORD).into_iter().collect();
-    let scanning = tokio::task::spawn_blocking(move || scan_all(&paths, &members, &passwords));
+    let scanning = tokio::task::spawn_blocking(move || scan_all(&paths, &members, stdin, &passwords));
     let mut asked = endpoint::ask_all(targets).await;
-    let mut scanned = scanning.await.map_err(Error::bug)?;
+    let mut scanned = scanning.await.map_err(Error::bug)??;
     scanned.sources.append(&mut asked);
     Ok((scanned.sources, scanned.files))
 }
 
-/// Files that were named, and those of services, which are told whose they are.
-fn scan_all(paths: &[PathBuf], members: &[Member], passwords: &[String]) -> Scanned {
+/// Files that were named, those of services, which are told whose they are, and stdin.
+fn scan_all(paths: &[PathBuf], members: &[Member], stdin: bool, passwords: &[String]) -> Result<Scanned> {
     let mut all = scan::scan(paths, passwords);
     for member in members {
         let scanned = scan::scan(&member.folders, passwords);
@@ -151,7 +157,13 @@ fn scan_all(paths: &[PathBuf], members: &[Member], passwords: &[String]) -> Scan
         let service = Some(member.service.as_str().into());
         all.sources.extend(scanned.sources.into_iter().map(|one| Source { service: service.clone(), ..one }));
     }
-    all
+    if stdin {
+        let read = scan::read_stdin(passwords);
+        let read = read.map_err(|error| Error::usage("cannot read stdin").because(error))?;
+        all.files += read.files;
+        all.sources.extend(read.sources);
+    }
+    Ok(all)
 }
 
 fn tell(inventory: &Inventory, args: &Args, style: Style, out: &mut dyn Write) -> io::Result<()> {

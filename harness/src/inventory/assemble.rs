@@ -81,7 +81,7 @@ fn gather(sources: Vec<Source>) -> Found {
         served: Vec::new(),
     };
     let mut known: HashMap<Fingerprint, usize> = HashMap::new();
-    for Source { at, found: decoded, mode, service, presents } in sources {
+    for Source { at, found: decoded, mode, service, presents, object } in sources {
         let mut presented = Vec::new();
         for (position, certificate) in decoded.certificates.into_iter().enumerate() {
             let with_key = decoded.keys.contains(&Some(certificate.key));
@@ -91,13 +91,13 @@ fn gather(sources: Vec<Source>) -> Found {
                 found.certificates.len() - 1
             });
             presented.push(index);
-            let service = service.clone();
             found.places[index].push(Place {
                 at: at.clone(),
                 form: decoded.form,
                 position,
                 with_key,
-                service,
+                service: service.clone(),
+                object: object.clone(),
             });
         }
         if !decoded.keys.is_empty() {

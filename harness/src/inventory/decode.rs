@@ -1,11 +1,12 @@
 //! Turns the bytes of a file into certificates and the identities of keys, whatever their form.
 //!
-//! PEM, DER, PKCS#12, Java's key stores and kubeconfigs. What does not read is a
+//! PEM, DER, PKCS#12, Java's key stores, kubeconfigs and objects of Kubernetes. What does not read is a
 //! [problem](Decoded::problems) in words; the rest of the file is read all the same. A private key is
 //! only asked for its public half.
 
 mod java;
 mod kubeconfig;
+mod kubernetes;
 mod pem;
 mod pkcs12;
 
@@ -19,6 +20,8 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer},
 };
 use serde::{Deserialize, Serialize};
+
+pub use kubernetes::Object;
 
 use super::certificate::{Certificate, Fingerprint, Known};
 use crate::error::words_of;
@@ -34,6 +37,8 @@ pub struct Decoded {
     pub keys: Vec<Option<Fingerprint>>,
     /// What could not be read, in words.
     pub problems: Vec<String>,
+    /// What lies in objects of Kubernetes inside of it.
+    pub inside: Vec<(Arc<Object>, Decoded)>,
 }
 
 /// In which form certificates lie somewhere.
@@ -57,6 +62,15 @@ pub enum Form {
     Wire,
 }
 
+/// Names that announce certificates or keys: if there are none, that is a problem.
+const PROMISING: [&str; 10] = ["pem", "crt", "cer", "cert", "der", "key", "p12", "pfx", "jks", "keystore"];
+
+/// Whether a name announces certificates or keys.
+pub(super) fn promising(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    extension.is_some_and(|extension| PROMISING.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
 /// Decodes one file after another.
 pub struct Decoder<'a> {
     /// Are tried on key stores, before those of no worth.
@@ -75,10 +89,18 @@ impl<'a> Decoder<'a> {
     ///
     /// It never panics: a parser that does becomes a problem.
     pub fn decode(&mut self, bytes: &[u8], promised: bool) -> Decoded {
-        catch_unwind(AssertUnwindSafe(|| by_form(bytes, promised, self))).unwrap_or_else(|panic| Decoded {
+        catch_unwind(AssertUnwindSafe(|| self.by_form(bytes, promised))).unwrap_or_else(|panic| Decoded {
             problems: vec![format!("a parser gave up on it: {}", words_of(&*panic))],
             ..Decoded::default()
         })
+    }
+
+    fn by_form(&mut self, bytes: &[u8], promised: bool) -> Decoded {
+        // Text that does not begin with a section can have sections in a text of its own, as YAML.
+        if !bytes.starts_with(b"-----BEGIN ") && kubernetes::looks_like(bytes) {
+            return kubernetes::decode(bytes, self);
+        }
+        by_form(bytes, promised, self)
     }
 }
 

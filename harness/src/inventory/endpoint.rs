@@ -127,7 +127,13 @@ async fn ask(target: Target, provider: Arc<CryptoProvider>) -> Source {
     if let (Err(why), true) = (shook, chain.is_empty()) {
         found.problems.push(format!("presents no certificate: {why}"));
     }
-    Source { at: target.at.into(), found, mode: None, service: target.service, presents: target.presents }
+    Source {
+        at: target.at.into(),
+        found,
+        service: target.service,
+        presents: target.presents,
+        ..Source::default()
+    }
 }
 
 async fn shake(target: &Target, seen: Arc<Recording>) -> io::Result<()> {

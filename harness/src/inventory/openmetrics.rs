@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Entry, Form, Inventory, Judged, finding::Kind};
+use super::{Entry, Form, Inventory, Judged, Place, finding::Kind};
 
 /// One kind of number.
 struct Family {
@@ -39,13 +39,14 @@ fn files(inventory: &Inventory) -> [Family; 4] {
     ];
     for entry in &inventory.certificates {
         for place in entry.places.iter().filter(|place| place.form != Form::Wire) {
-            let labels = labels(&[
-                ("filepath", &place.at),
+            let mut pairs = where_it_is(place);
+            pairs.extend([
                 ("subject_CN", entry.certificate.common_name.as_deref().unwrap_or_default()),
                 ("issuer_CN", entry.certificate.issuer_common_name.as_deref().unwrap_or_default()),
                 ("serial", &entry.certificate.serial),
                 ("owner", entry.owner.as_deref().unwrap_or_default()),
             ]);
+            let labels = labels(&pairs);
             let expired = i64::from(entry.lifetime().left(inventory.now) <= 0);
             let values = [entry.certificate.not_after, entry.certificate.not_before, expired];
             for (family, value) in families.iter_mut().zip(values) {
@@ -56,11 +57,30 @@ fn files(inventory: &Inventory) -> [Family; 4] {
     let bad = inventory.findings.iter().filter(|finding| finding.kind == Kind::Unreadable);
     let bad: BTreeSet<&str> = bad.flat_map(|finding| &finding.places).map(|at| &**at).collect();
     let places = inventory.certificates.iter().flat_map(|entry| &entry.places);
-    let good = places.filter(|place| place.form != Form::Wire).map(|place| &*place.at);
-    for path in good.chain(bad.iter().copied()) {
-        families[3].samples.insert((labels(&[("filepath", path)]), i64::from(bad.contains(path))));
+    let good = places.filter(|place| place.form != Form::Wire);
+    let unknown = bad.iter().map(|at| (vec![("filepath", *at)], *at));
+    for (pairs, at) in good.map(|place| (where_it_is(place), &*place.at)).chain(unknown) {
+        families[3].samples.insert((labels(&pairs), i64::from(bad.contains(at))));
     }
     families
+}
+
+/// A file by its path; what lies in Kubernetes by its object.
+fn where_it_is(place: &Place) -> Vec<(&'static str, &str)> {
+    let Some(object) = place.object.as_deref() else { return vec![("filepath", &place.at)] };
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    match object.kind.as_str() {
+        "secret" => {
+            vec![("secret_namespace", namespace), ("secret_name", &object.name), ("secret_key", &object.key)]
+        }
+        "configmap" => vec![
+            ("configmap_namespace", namespace),
+            ("configmap_name", &object.name),
+            ("configmap_key", &object.key),
+        ],
+        // The exporter knows no others.
+        _ => vec![("filepath", &place.at)],
+    }
 }
 
 fn servers(inventory: &Inventory) -> [Family; 2] {

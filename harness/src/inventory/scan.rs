@@ -9,13 +9,16 @@ use std::{
     io::{self, Read},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
 use super::{
     Source,
-    decode::{Decoded, Decoder},
+    decode::{Decoded, Decoder, Object, promising},
 };
 
 /// What a walk found.
@@ -27,12 +30,15 @@ pub struct Scanned {
     pub files: u64,
 }
 
-/// Names that announce certificates or keys: if there are none, that is a problem.
-const PROMISING: [&str; 10] = ["pem", "crt", "cer", "cert", "der", "key", "p12", "pfx", "jks", "keystore"];
 /// No certificate store is larger; the bundle of all of Mozilla's roots has a quarter of a megabyte.
 const LARGEST: u64 = 16 << 20;
-/// A file of another name that is larger holds something else.
+/// What was asked for by its name may be all Secrets of a large cluster.
+const LARGEST_ASKED: u64 = 256 << 20;
+/// A file of another name that is larger holds something else, unless it is a manifest.
 const LARGEST_OF_OTHER_NAME: u64 = 1 << 20;
+const MANIFESTS: [&str; 3] = ["yaml", "yml", "json"];
+/// What stdin is called as a place.
+const STDIN: &str = "stdin";
 /// Not on any disk.
 const NO_DISK: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// A worker takes so many files at a time.
@@ -73,13 +79,13 @@ pub fn scan(paths: &[PathBuf], passwords: &[String]) -> Scanned {
         }
         all
     }));
-    looked.sort_unstable_by(|one, other| one.source.at.cmp(&other.source.at));
+    looked.sort_unstable_by(|one, other| one.at.cmp(&other.at));
     let mut seen = HashSet::new();
     // What lies there itself goes before links to it, so that a file has one place.
     for link in [false, true] {
         looked.retain(|one| one.link != link || one.inode.is_none_or(|inode| seen.insert(inode)));
     }
-    let sources = looked.into_iter().map(|looked| looked.source).collect();
+    let sources = looked.into_iter().flat_map(|looked| looked.sources).collect();
     Scanned { sources, files: files.len() as u64 }
 }
 
@@ -95,6 +101,8 @@ struct Walk {
 struct Named {
     path: PathBuf,
     link: bool,
+    /// By itself, and not as part of a folder.
+    asked: bool,
 }
 
 impl Walk {
@@ -103,7 +111,7 @@ impl Walk {
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => self.folder(path),
             Ok(meta) if meta.is_file() => {
-                self.files.push(Named { path: path.to_owned(), link: path.is_symlink() });
+                self.files.push(Named { path: path.to_owned(), link: path.is_symlink(), asked: true });
             }
             // A pipe, say, would wait for its other end.
             Ok(_) => self.looked.push(trouble(path, "neither a file nor a folder")),
@@ -131,7 +139,7 @@ impl Walk {
                 let path = entry.path();
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => waiting.push(path),
-                    Ok(kind) if kind.is_file() => self.files.push(Named { path, link: false }),
+                    Ok(kind) if kind.is_file() => self.files.push(Named { path, link: false, asked: false }),
                     Ok(kind) if kind.is_symlink() => self.link(path),
                     _ => {}
                 }
@@ -141,8 +149,8 @@ impl Walk {
 
     fn link(&mut self, path: PathBuf) {
         match fs::metadata(&path) {
-            Ok(meta) if meta.is_file() => self.files.push(Named { path, link: true }),
-            Err(error) if promising(&path) => {
+            Ok(meta) if meta.is_file() => self.files.push(Named { path, link: true, asked: false }),
+            Err(error) if promising(&path.to_string_lossy()) => {
                 self.looked.push(trouble(&path, &format!("a link that leads nowhere: {error}")));
             }
             _ => {}
@@ -152,59 +160,82 @@ impl Walk {
 
 /// A file that was looked at and holds something.
 struct Looked {
-    source: Source,
+    at: Arc<str>,
+    sources: Vec<Source>,
     inode: Option<(u64, u64)>,
     link: bool,
 }
 
-fn look(Named { path, link }: &Named, decoder: &mut Decoder<'_>, buffer: &mut Vec<u8>) -> Option<Looked> {
-    let promised = promising(path);
-    let (found, meta) = match read(path, promised, buffer) {
-        Ok(Some(meta)) => (decoder.decode(buffer, promised), Some(meta)),
-        Ok(None) => return None,
-        Err(error) => {
-            let problems = vec![format!("cannot be read: {error}")];
-            (Decoded { problems, ..Decoded::default() }, None)
-        }
+fn look(file: &Named, decoder: &mut Decoder<'_>, buffer: &mut Vec<u8>) -> Option<Looked> {
+    let at: Arc<str> = file.path.to_string_lossy().into();
+    // Whoever asks for a file thinks that something is in it.
+    let promised = file.asked || promising(&at);
+    let meta = match read(file, promised, buffer) {
+        Ok(meta) => meta?,
+        Err(error) => return Some(trouble(&file.path, &format!("cannot be read: {error}"))),
     };
-    if found == Decoded::default() {
-        return None;
+    let found = decoder.decode(buffer, promised);
+    let mode = Some(meta.permissions().mode() & 0o7777);
+    let sources = sources(&at, found, mode, |object| format!("{at}:{object}"));
+    let inode = Some((meta.dev(), meta.ino()));
+    (!sources.is_empty()).then_some(Looked { at, sources, inode, link: file.link })
+}
+
+/// A place and those inside of it, as far as there is something.
+fn sources(
+    at: &Arc<str>,
+    mut found: Decoded,
+    mode: Option<u32>,
+    name: impl Fn(&Object) -> String,
+) -> Vec<Source> {
+    let inside = std::mem::take(&mut found.inside);
+    let source = |at, found, object| Source { at, found, mode, object, ..Source::default() };
+    let mut sources = Vec::new();
+    if found != Decoded::default() {
+        sources.push(source(at.clone(), found, None));
     }
-    let source = Source {
-        at: path.to_string_lossy().into(),
-        found,
-        mode: meta.as_ref().map(|meta| meta.permissions().mode() & 0o7777),
-        ..Source::default()
-    };
-    Some(Looked { source, inode: meta.as_ref().map(|meta| (meta.dev(), meta.ino())), link: *link })
+    sources
+        .extend(inside.into_iter().map(|(object, found)| source(name(&object).into(), found, Some(object))));
+    sources
+}
+
+/// Decodes what comes on stdin, from `kubectl get -o json`, say. Objects of Kubernetes go by their own names.
+///
+/// # Errors
+/// If it cannot be read, or is larger than what is read of a file.
+pub fn read_stdin(passwords: &[String]) -> io::Result<Scanned> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().take(LARGEST_ASKED + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_ASKED {
+        return Err(io::Error::other(format!("more than {} MiB", LARGEST_ASKED >> 20)));
+    }
+    let found = Decoder::new(passwords).decode(&bytes, true);
+    Ok(Scanned { sources: sources(&STDIN.into(), found, None, Object::to_string), files: 1 })
 }
 
 /// Reads a regular file into the buffer; none where it is something else, or holds something else.
-fn read(path: &Path, promised: bool, buffer: &mut Vec<u8>) -> io::Result<Option<Metadata>> {
-    let mut file = File::open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() || (!promised && meta.len() > LARGEST_OF_OTHER_NAME) {
+fn read(file: &Named, promised: bool, buffer: &mut Vec<u8>) -> io::Result<Option<Metadata>> {
+    let mut open = File::open(&file.path)?;
+    let meta = open.metadata()?;
+    let manifest = || file.path.extension().is_some_and(|is| MANIFESTS.iter().any(|known| is == *known));
+    if !meta.is_file() || (!promised && meta.len() > LARGEST_OF_OTHER_NAME && !manifest()) {
         return Ok(None);
     }
-    if meta.len() > LARGEST {
+    let largest = if file.asked { LARGEST_ASKED } else { LARGEST };
+    if meta.len() > largest {
         return Err(io::Error::other(format!("{} MiB are more than any key store has", meta.len() >> 20)));
     }
     buffer.clear();
     // It may grow while it is read.
-    Read::take(&mut file, LARGEST).read_to_end(buffer)?;
+    Read::take(&mut open, largest).read_to_end(buffer)?;
     Ok(Some(meta))
 }
 
-fn promising(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| PROMISING.iter().any(|known| extension.eq_ignore_ascii_case(known)))
-}
-
 fn trouble(path: &Path, words: &str) -> Looked {
-    let problems = vec![words.to_owned()];
-    let found = Decoded { problems, ..Decoded::default() };
-    let source = Source { at: path.to_string_lossy().into(), found, ..Source::default() };
-    Looked { source, inode: None, link: false }
+    let at: Arc<str> = path.to_string_lossy().into();
+    let found = Decoded { problems: vec![words.to_owned()], ..Decoded::default() };
+    let source = Source { at: at.clone(), found, ..Source::default() };
+    Looked { at, sources: vec![source], inode: None, link: false }
 }
 
 #[cfg(test)]

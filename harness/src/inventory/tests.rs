@@ -291,6 +291,33 @@ fn csv_markdown_and_metrics_say_the_same() {
 }
 
 #[test]
+fn a_secret_goes_by_its_own_name_everywhere() {
+    let credential = issue(&authority(days(100, 900)), "archive", days(10, 80));
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "shop", "name": "web"},
+        "stringData": {"tls.crt": credential.chain_pem()}});
+    let inside = decode(&list.to_string()).inside;
+    let [(object, found)] = &inside[..] else { panic!("{inside:?}") };
+    let source = Source {
+        at: object.to_string().into(),
+        found: found.clone(),
+        object: Some(object.clone()),
+        ..Source::default()
+    };
+    let inventory = judge(vec![source]);
+    assert_eq!(&*inventory.certificates[0].places[0].at, "secret/shop/web#tls.crt");
+    let metrics = openmetrics(&inventory);
+    let labels =
+        "{secret_namespace=\"shop\",secret_name=\"web\",secret_key=\"tls.crt\",subject_CN=\"archive\"";
+    assert!(metrics.contains(&format!("x509_cert_not_after{labels}")), "{metrics}");
+    assert!(!metrics.contains("filepath"), "{metrics}");
+    let text = serde_json::to_string(&inventory).expect("JSON");
+    assert_eq!(
+        serde_json::from_str::<Inventory>(&text).expect("an inventory").certificates[0].places,
+        inventory.certificates[0].places
+    );
+}
+
+#[test]
 fn the_calendar_of_an_owner_has_her_certificates_only() {
     let whole = company();
     let inventory = whole.clone().of_owner("anna@example.org");

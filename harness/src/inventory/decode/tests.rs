@@ -4,6 +4,7 @@ use std::{process::Command, sync::LazyLock, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::pki::{Authority, Credential, Identity, Validity};
@@ -149,8 +150,69 @@ fn a_java_keystore_gives_its_certificates_without_a_password() {
     assert_eq!(read(&boast).problems.len(), 1);
 }
 
+/// What `kubectl get -o json` gives, with one of everything that holds certificates.
+fn list(credential: &Credential) -> String {
+    let base64 = |text: &str| STANDARD.encode(text);
+    let meta = |name: &str| json!({"namespace": "shop", "name": name});
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta("web"), "data": {
+            "tls.crt": base64(credential.chain_pem()), "tls.key": base64(credential.key_pem()), "ca.crt": ""}},
+        {"kind": "Secret", "metadata": meta("bad"), "data": {"tls.crt": "%%%", "password": "aHVudGVyMg=="}},
+        {"kind": "ConfigMap", "metadata": meta("kube-root-ca.crt"), "data": {
+            "ca.crt": credential.bundle_pem(), "notes": "nothing of ours"}},
+        {"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "policy"}, "webhooks": [
+            {"name": "pods.example.org", "clientConfig": {"caBundle": base64(credential.bundle_pem())}}]},
+        {"kind": "APIService", "metadata": {"name": "v1.metrics"}, "spec": {
+            "caBundle": base64(credential.bundle_pem())}},
+        {"kind": "CertificateSigningRequest", "metadata": {"name": "node-1"}, "status": {
+            "certificate": base64(credential.chain_pem())}},
+        {"kind": "Pod", "metadata": meta("web"), "spec": {"containers": []}, "data": [1, 2]},
+    ]})
+    .to_string()
+}
+
+fn told(decoded: &Decoded) -> Vec<String> {
+    let tell = |(object, found): &(Arc<Object>, Decoded)| {
+        let (certificates, keys) = (found.certificates.len(), found.keys.len());
+        format!("{object}: {certificates} certificates, {keys} keys, problems: {:?}", found.problems)
+    };
+    decoded.inside.iter().map(tell).collect()
+}
+
+#[test]
+fn objects_of_kubernetes_are_read_one_by_one() {
+    let decoded = read(list(&credential()).as_bytes());
+    assert_eq!(decoded.problems, Vec::<String>::new());
+    insta::assert_snapshot!(told(&decoded).join("\n"));
+}
+
+#[test]
+fn manifests_are_read_as_json_is() {
+    let credential = credential();
+    let bundle = credential.bundle_pem().replace('\n', "\n    ");
+    let manifests = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: trust\ndata:\n  ca.crt: |\n    {bundle}\n---\n\
+         apiVersion: v1\nkind: Secret\nmetadata:\n  name: web\nstringData:\n  tls.crt: {:?}\n",
+        credential.chain_pem()
+    );
+    let decoded = read(manifests.as_bytes());
+    assert_eq!(
+        told(&decoded),
+        [
+            "configmap/trust#ca.crt: 1 certificates, 0 keys, problems: []",
+            "secret/web#tls.crt: 2 certificates, 0 keys, problems: []"
+        ]
+    );
+    let template = manifests.replace("name: web", "name: {{ .Values.name }}");
+    assert!(
+        read(template.as_bytes()).problems[0].starts_with("expected objects of Kubernetes, found no YAML")
+    );
+    let empty = "apiVersion: v1\nkind: Secret\nmetadata: {{ .Values.metadata }}\n";
+    assert_eq!(read(empty.as_bytes()), Decoded::default(), "a template without certificates is none of ours");
+}
+
 /// One of every form, to be broken.
-static SEEDS: LazyLock<[Vec<u8>; 6]> = LazyLock::new(|| {
+static SEEDS: LazyLock<[Vec<u8>; 7]> = LazyLock::new(|| {
     let credential = credential();
     [
         [credential.chain_pem(), credential.key_pem(), credential.bundle_pem()].concat().into_bytes(),
@@ -159,11 +221,12 @@ static SEEDS: LazyLock<[Vec<u8>; 6]> = LazyLock::new(|| {
         pkcs12(&credential, ""),
         kubeconfig(&credential).into_bytes(),
         java(&credential),
+        list(&credential).into_bytes(),
     ]
 });
 
-/// Which of them is one.
-const KUBECONFIG: usize = 4;
+/// Which of them are text that is of ours only because of what it says.
+const TEXTS: [usize; 2] = [4, 6];
 
 /// What a crash would have said.
 fn gave_up(decoded: &Decoded) -> bool {
@@ -182,7 +245,7 @@ proptest! {
     /// Cut short, with octets changed, dropped and doubled.
     #[test]
     fn broken_files_of_every_form_are_read_as_far_as_they_go(
-        seed in 0_usize..6,
+        seed in 0_usize..7,
         keep in 0.0_f64..1.2,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..3), 0..6),
     ) {
@@ -203,9 +266,9 @@ proptest! {
         let decoded = read(&bytes);
         prop_assert!(!gave_up(&decoded), "{decoded:?}");
         let found = decoded.certificates.len() + decoded.keys.len() + decoded.problems.len();
-        // A kubeconfig that is cut before its first credential is one without any.
+        // One that is cut before its first credential is one without any.
         prop_assert!(
-            found > 0 || seed == KUBECONFIG,
+            found > 0 || TEXTS.contains(&seed),
             "neither read nor a problem: {} bytes of seed {seed}",
             bytes.len()
         );
