@@ -1,4 +1,4 @@
-//! The page of a run in a real browser: nothing is wrong on the console, and nothing is wider than the
+//! The pages of a run and of an inventory in a real browser: nothing is wrong on the console, and nothing is wider than the
 //! screen, on a telephone as on a desk, folded or not.
 
 mod common;
@@ -12,6 +12,7 @@ use std::{
 
 use common::{User, ignored_without, wait};
 use libtest_mimic::{Arguments, Trial};
+use notafter::pki::{Authority, Identity, Validity};
 
 /// What Debian and others call it.
 const BROWSERS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         trial(
             "the_page_of_a_run_fits_every_screen_and_has_no_error",
             the_page_of_a_run_fits_every_screen_and_has_no_error,
+        ),
+        trial(
+            "the_page_of_an_inventory_fits_every_screen_and_has_no_error",
+            the_page_of_an_inventory_fits_every_screen_and_has_no_error,
         ),
         trial("the_probe_sees_what_is_wrong", the_probe_sees_what_is_wrong),
     ];
@@ -60,6 +65,30 @@ fn the_page_of_a_run_fits_every_screen_and_has_no_error(browser: &Path) {
     assert_eq!(again.out, page.replace(env!("CARGO_BIN_EXE_notafter"), "notafter"));
     for width in WIDTHS {
         let seen = look(browser, &user, &page, width);
+        assert_eq!(seen.probe, format!("screen {width}, page {width}, wider: none"));
+        assert_eq!(seen.console, "");
+    }
+}
+
+/// With names and paths that are longer than any screen is wide.
+fn the_page_of_an_inventory_fits_every_screen_and_has_no_error(browser: &Path) {
+    let user = User::new();
+    let authority =
+        Authority::new("an-authority-whose-name-is-longer-than-a-telephone-is-wide").expect("one");
+    let name = format!("{}.example.org", "very-long-name.".repeat(8));
+    let short = Validity::lasting(Duration::from_mins(30));
+    for number in 0..3 {
+        let folder =
+            user.state().join("a-folder-with-a-name-that-is-not-short/".repeat(2)).join(number.to_string());
+        let credential = authority.issue(&Identity::service(&name), short).expect("a credential");
+        fs::create_dir_all(&folder).expect("a folder");
+        credential.write(&folder).expect("a mount");
+    }
+    user.file("broken.crt", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+    let said = user.run(&["inventory", user.state().to_str().expect("UTF-8"), "--as", "html"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(1), ""), "each certificate ends within the hour");
+    for width in WIDTHS {
+        let seen = look(browser, &user, &said.out, width);
         assert_eq!(seen.probe, format!("screen {width}, page {width}, wider: none"));
         assert_eq!(seen.console, "");
     }

@@ -83,6 +83,8 @@ enum Form {
     Csv,
     /// For a ticket or a wiki
     Markdown,
+    /// A page for a browser
+    Html,
     /// A calendar of expiries and of when to renew
     Ics,
     /// For Prometheus, by the names that people alert on
@@ -172,6 +174,7 @@ fn tell(inventory: &Inventory, args: &Args, style: Style, out: &mut dyn Write) -
         Form::Json => return json(inventory, out),
         Form::Csv => return inventory::csv(inventory, out),
         Form::Markdown => inventory::markdown(inventory),
+        Form::Html => inventory::page(inventory, args.owner.as_deref()),
         Form::Ics => inventory::calendar(inventory, args.owner.as_deref()),
         Form::Openmetrics => inventory::openmetrics(inventory),
     };

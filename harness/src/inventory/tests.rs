@@ -290,6 +290,42 @@ fn csv_markdown_and_metrics_say_the_same() {
     insta::assert_snapshot!(settled(told.join("\n"), &inventory));
 }
 
+/// As a person reads it: without markup, a line an element.
+fn readable(page: &str) -> String {
+    let body = page.split_once("<body>").expect("a body").1;
+    let mut text = String::new();
+    for part in body.split('<').skip(1) {
+        let (tag, words) = part.split_once('>').expect("a tag");
+        let inline = ["b", "/b", "small", "/small", "strong", "/strong", "span", "/span", "code", "/code"];
+        if !inline.contains(&tag.split(' ').next().unwrap_or_default()) {
+            text.push('\n');
+        }
+        text.push_str(words);
+    }
+    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_page_says_what_is_wrong_before_what_ends_when() {
+    let inventory = company();
+    let page = page(&inventory, None);
+    insta::assert_snapshot!(settled(readable(&page), &inventory));
+    assert!(!page.contains("<script") && !page.contains("http"), "it loads and runs nothing");
+}
+
+/// What a certificate says of itself is no markup.
+#[test]
+fn a_hostile_name_is_only_text() {
+    let hostile = issue(&authority(days(100, 900)), "archive", days(10, 80));
+    let mut source = file("/<b>.crt", hostile.chain_pem());
+    let leaf = std::sync::Arc::make_mut(&mut source.found.certificates[0]);
+    leaf.common_name = Some("<script>alert(1)</script>".into());
+    let page = page(&judge(vec![source]), Some("<i>"));
+    assert!(!page.contains("<script") && !page.contains("<i>"), "{page}");
+    assert!(page.contains("/&#60;b&#62;.crt"), "{page}");
+}
+
 #[test]
 fn a_secret_goes_by_its_own_name_everywhere() {
     let credential = issue(&authority(days(100, 900)), "archive", days(10, 80));
