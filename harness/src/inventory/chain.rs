@@ -48,6 +48,20 @@ pub enum Judged {
     Unknown(String),
 }
 
+/// What all certificates of one issuer have in common; kept, because a mesh has thousands of one.
+struct Above {
+    issuing: Vec<usize>,
+    roots: Vec<usize>,
+    /// The only authority that can have issued them, if no name is forbidden to it or to those above it.
+    /// What is above it is the same for all of them, so that one of them vouches for it.
+    only: Option<usize>,
+    /// Whether the chain of one of them verified: of a server, of a client.
+    vouched: [bool; 2],
+}
+
+/// The issuers of before, by their names and key identifiers.
+type Memory = HashMap<(u64, Option<u64>), Above>;
+
 /// All certificates, tied together.
 pub(super) struct Graph<'a> {
     certificates: &'a [Arc<Certificate>],
@@ -96,21 +110,28 @@ impl<'a> Graph<'a> {
     /// Every chain, judged at a second; `presented` are the certificates that came along in handshakes,
     /// by the leaf: what a server does not present, its clients do not have.
     pub fn chains(&self, now: i64, presented: &HashMap<usize, Vec<Vec<usize>>>) -> Vec<Chain> {
-        let one = |index: usize| self.chain(index, now, presented.get(&index));
+        let all = |indexes: &[usize]| -> Vec<Chain> {
+            let mut memory = Memory::new();
+            indexes.iter().map(|&index| self.chain(index, now, presented.get(&index), &mut memory)).collect()
+        };
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let share = self.certificates.len().div_ceil(workers).max(64);
         let indexes: Vec<_> = (0..self.certificates.len()).collect();
         thread::scope(|scope| {
-            let handles: Vec<_> = indexes
-                .chunks(share)
-                .map(|chunk| scope.spawn(move || chunk.iter().map(|&index| one(index)).collect::<Vec<_>>()))
-                .collect();
+            let handles: Vec<_> =
+                indexes.chunks(share).map(|chunk| scope.spawn(move || all(chunk))).collect();
             let joined = handles.into_iter().map(|handle| handle.join().expect("webpki does not panic"));
             joined.flatten().collect()
         })
     }
 
-    fn chain(&self, index: usize, now: i64, presented: Option<&Vec<Vec<usize>>>) -> Chain {
+    fn chain(
+        &self,
+        index: usize,
+        now: i64,
+        presented: Option<&Vec<Vec<usize>>>,
+        memory: &mut Memory,
+    ) -> Chain {
         let path = self.path(index);
         let ends_first = path.iter().map(|&index| &self.certificates[index]);
         let ends_first = ends_first.min_by_key(|certificate| certificate.not_after);
@@ -120,7 +141,7 @@ impl<'a> Graph<'a> {
             serial: ends_first.serial.clone(),
             not_after: ends_first.not_after,
         };
-        Chain { ends_first, judged: self.judge(index, &path, now, presented) }
+        Chain { ends_first, judged: self.judge(index, &path, now, presented, memory) }
     }
 
     fn judge(
@@ -129,6 +150,7 @@ impl<'a> Graph<'a> {
         path: &[usize],
         now: i64,
         presented: Option<&Vec<Vec<usize>>>,
+        memory: &mut Memory,
     ) -> Option<Judged> {
         let certificate = &self.certificates[index];
         if certificate.role.is_authority() {
@@ -142,16 +164,18 @@ impl<'a> Graph<'a> {
                 format!("its issuer `{}` was not read", top.issued_by())
             }));
         }
-        let (issuing, roots) = self.above(index);
-        let Some(presented) = presented else { return Some(self.verify(index, &issuing, &roots, now)) };
+        let links = certificate.links;
+        let above = memory.entry((links.issuer, links.issuer_key)).or_insert_with(|| self.above(index));
+        let Some(presented) = presented else { return Some(self.vouched(index, above, now)) };
+        let Above { issuing, roots, .. } = above;
         for alongside in presented {
-            let judged = self.verify(index, alongside, &roots, now);
+            let judged = self.verify(index, alongside, roots, now);
             if judged == Judged::Verifies {
                 continue;
             }
             let missing = issuing.iter().find(|issuing| !alongside.contains(issuing));
             return Some(match missing {
-                Some(&missing) if self.verify(index, &issuing, &roots, now) == Judged::Verifies => {
+                Some(&missing) if self.verify(index, issuing, roots, now) == Judged::Verifies => {
                     Judged::Fails(format!(
                         "the server does not present `{}`",
                         self.certificates[missing].called()
@@ -163,8 +187,22 @@ impl<'a> Graph<'a> {
         Some(Judged::Verifies)
     }
 
+    /// Judges one certificate. Once what is above it verified for another one of the same use, only its
+    /// own signature, validity and uses are left.
+    fn vouched(&self, index: usize, above: &mut Above, now: i64) -> Judged {
+        let usage = usize::from(self.certificates[index].role == Role::Client);
+        if let Some(issuer) = above.only.filter(|_| above.vouched[usage])
+            && self.verify(index, &[], &[issuer], now) == Judged::Verifies
+        {
+            return Judged::Verifies;
+        }
+        let judged = self.verify(index, &above.issuing, &above.roots, now);
+        above.vouched[usage] |= judged == Judged::Verifies;
+        judged
+    }
+
     /// All issuing CAs and roots that could be above it.
-    fn above(&self, index: usize) -> (Vec<usize>, Vec<usize>) {
+    fn above(&self, index: usize) -> Above {
         let mut found = vec![index];
         let mut next = 0;
         while let Some(&index) = found.get(next) {
@@ -175,7 +213,17 @@ impl<'a> Graph<'a> {
             }
             next += 1;
         }
-        found[1..].iter().partition(|&&index| self.certificates[index].role != Role::Root)
+        let (issuing, roots): (Vec<_>, Vec<_>) =
+            found[1..].iter().partition(|&&index| self.certificates[index].role != Role::Root);
+        let all_names = |&index: &usize| {
+            let der = CertificateDer::from(&*self.certificates[index].der);
+            anchor_from_trusted_cert(&der).is_ok_and(|anchor| anchor.name_constraints.is_none())
+        };
+        let only = match self.issuers(index)[..] {
+            [issuer] if found[1..].iter().all(all_names) => Some(issuer),
+            _ => None,
+        };
+        Above { issuing, roots, only, vouched: [false; 2] }
     }
 
     fn verify(&self, index: usize, issuing: &[usize], roots: &[usize], now: i64) -> Judged {
@@ -211,3 +259,6 @@ fn words(error: &Error) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;
