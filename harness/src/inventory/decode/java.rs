@@ -11,6 +11,11 @@ const MAGIC: [[u8; 4]; 2] = [[0xfe, 0xed, 0xfe, 0xed], [0xce, 0xce, 0xce, 0xce]]
 /// The kinds of entries.
 const PRIVATE_KEY: u32 = 1;
 const CERTIFICATE: u32 = 2;
+const SECRET_KEY: u32 = 3;
+/// What is behind the last entry: a SHA-1 of everything and of the password.
+const DIGEST: usize = 20;
+/// What a person must know of a store that is read in part.
+const BEHIND: &str = "what lies behind it is not read; `keytool -list` shows it";
 /// In version 1 a certificate does not say of which type it is.
 const VERSION_1: u32 = 1;
 
@@ -44,8 +49,9 @@ fn read(rest: &mut Rest<'_>, known: &mut Known, decoded: &mut Decoded) -> Result
                 rest.number()?
             }
             CERTIFICATE => 1,
-            // A secret key of JCEKS is an object of Java, whose end only Java finds.
-            other => return Err(format!("has an entry {entry} of kind {other}, and {entries} in all")),
+            // It is an object of Java, whose end only Java finds.
+            SECRET_KEY => return Err(format!("has a secret key as entry {entry} of {entries}; {BEHIND}")),
+            _ => return Err(format!("has an entry {entry} of {entries} of no known kind; {BEHIND}")),
         };
         let before = decoded.certificates.len();
         for _ in 0..certificates {
@@ -63,7 +69,7 @@ fn read(rest: &mut Rest<'_>, known: &mut Known, decoded: &mut Decoded) -> Result
             decoded.keys.push(decoded.certificates.get(before).map(|own| own.key));
         }
     }
-    Ok(())
+    if rest.0.len() == DIGEST { Ok(()) } else { Err(format!("does not end behind its {entries} entries")) }
 }
 
 /// What is not read yet. Lengths and numbers are big-endian.

@@ -145,6 +145,13 @@ fn a_java_keystore_gives_its_certificates_without_a_password() {
     let cut = read(&store[..store.len() - 40]);
     assert_eq!(cut.certificates.len(), 2, "{cut:?}");
     assert_eq!(cut.problems, ["a Java key store that ends within an entry; it is damaged or cut short"]);
+    // As `keytool -genseckey` makes one.
+    let secret = [&[0xce, 0xce, 0xce, 0xce][..], &[0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 1, b's'], &[0; 8]];
+    assert_eq!(
+        read(&secret.concat()).problems,
+        ["a Java key store that has a secret key as entry 1 of 1; what lies behind it is not read; \
+          `keytool -list` shows it"]
+    );
     // A count that no file could keep asks for no memory.
     let boast = [&[0xfe, 0xed, 0xfe, 0xed][..], &[0, 0, 0, 2], &[0xff; 4]].concat();
     assert_eq!(read(&boast).problems.len(), 1);
