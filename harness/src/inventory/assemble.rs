@@ -54,6 +54,8 @@ impl Inventory {
         let chains = graph.chains(now, &presented);
         let issuers: Vec<_> =
             (0..found.certificates.len()).map(|index| graph.issuers(index).first().copied()).collect();
+        // Nothing is verified from here on.
+        found.certificates.iter_mut().filter_map(Arc::get_mut).for_each(Certificate::forget_der);
         let names: Vec<Arc<str>> = found
             .certificates
             .iter()
@@ -63,7 +65,7 @@ impl Inventory {
         let endpoints = found.served.iter().map(|served| endpoint(served, &found.certificates)).collect();
         let mut entries = entries(&mut found, &names, &issuers, chains, owners, now);
         let findings = finding::all(&found, &entries, &issuers, owners, now);
-        entries.sort_by(|one, other| {
+        entries.sort_unstable_by(|one, other| {
             let key = |entry: &Entry| (entry.certificate.not_after, entry.certificate.fingerprint);
             (key(one).0, &one.name, key(one).1).cmp(&(key(other).0, &other.name, key(other).1))
         });
@@ -87,7 +89,7 @@ fn gather(sources: Vec<Source>) -> Found {
             let with_key = decoded.keys.contains(&Some(certificate.key));
             let index = *known.entry(certificate.fingerprint).or_insert_with(|| {
                 found.certificates.push(certificate);
-                found.places.push(Vec::new());
+                found.places.push(Vec::with_capacity(1));
                 found.certificates.len() - 1
             });
             presented.push(index);

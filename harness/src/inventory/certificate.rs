@@ -168,6 +168,7 @@ impl Certificate {
                 _ => {}
             }
         }
+        names.shrink_to_fit();
         Self {
             fingerprint,
             subject: parsed.subject().to_string(),
@@ -190,6 +191,11 @@ impl Certificate {
     pub fn called(&self) -> &str {
         let named = self.common_name.as_deref().or(self.names.first().map(String::as_str));
         named.unwrap_or(if self.subject.is_empty() { &self.serial } else { &self.subject })
+    }
+
+    /// Makes room, once nothing is verified any more.
+    pub(super) fn forget_der(&mut self) {
+        self.der = Arc::default();
     }
 
     /// All names that it has, but for its subject.

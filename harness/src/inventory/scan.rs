@@ -190,7 +190,8 @@ fn sources(
 ) -> Vec<Source> {
     let inside = std::mem::take(&mut found.inside);
     let source = |at, found, object| Source { at, found, mode, object, ..Source::default() };
-    let mut sources = Vec::new();
+    // Most files have one place.
+    let mut sources = Vec::with_capacity(inside.len() + 1);
     if found != Decoded::default() {
         sources.push(source(at.clone(), found, None));
     }
