@@ -52,8 +52,7 @@ impl Inventory {
             }
         }
         let chains = graph.chains(now, &presented);
-        let issuers: Vec<_> =
-            (0..found.certificates.len()).map(|index| graph.issuers(index).first().copied()).collect();
+        let issuers: Vec<_> = (0..found.certificates.len()).map(|index| graph.issuer(index)).collect();
         // Nothing is verified from here on.
         found.certificates.iter_mut().filter_map(Arc::get_mut).for_each(Certificate::forget_der);
         let names: Vec<Arc<str>> = found

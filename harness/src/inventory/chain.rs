@@ -93,6 +93,11 @@ impl<'a> Graph<'a> {
         issuers
     }
 
+    /// Who issued it, most likely; nobody but itself issued a root, whatever has the same name.
+    pub fn issuer(&self, index: usize) -> Option<usize> {
+        if self.certificates[index].role == Role::Root { None } else { self.issuers(index).first().copied() }
+    }
+
     /// The certificate, who issued it, who issued that, as far as is known.
     pub fn path(&self, index: usize) -> Vec<usize> {
         let mut path = vec![index];

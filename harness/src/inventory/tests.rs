@@ -125,6 +125,19 @@ fn a_leaf_that_outlives_its_issuer_by_an_hour_says_the_time() {
     assert!(finding.what.ends_with("only until 2027-01-13T05:30:00Z"), "{}", finding.what);
 }
 
+/// As several public roots were issued anew, with the same name and key, to last longer.
+#[test]
+fn a_root_that_was_issued_anew_does_not_outlive_its_issuer() {
+    let bundle = authority(days(100, 900)).bundle();
+    let older = decode(&bundle).certificates[0].clone();
+    let mut newer = older.clone();
+    let changed = std::sync::Arc::make_mut(&mut newer);
+    (changed.fingerprint, changed.not_after) = (Fingerprint::of(b"newer"), older.not_after + 1_000_000);
+    let mut source = file("/ca.crt", &bundle);
+    source.found.certificates.push(newer);
+    assert_eq!(kinds(&judge(vec![source])), []);
+}
+
 #[test]
 fn a_chain_is_refused_for_what_the_server_does_not_present() {
     let authority = authority(days(100, 900));
