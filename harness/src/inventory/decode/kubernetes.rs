@@ -46,6 +46,8 @@ const KINDS: [&str; 7] = [
     "CustomResourceDefinition",
     "CertificateSigningRequest",
 ];
+/// What the API server puts behind the kind of a list, whose items then have none.
+const LIST: &str = "List";
 /// How PEM begins, bare and in base64.
 const PEM: [&[u8]; 2] = [b"-----BEGIN ", b"LS0tLS1CRUdJTi"];
 
@@ -60,6 +62,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
                 .take_while(u8::is_ascii_alphanumeric)
                 .take(32)
                 .collect();
+            let word = word.strip_suffix(LIST.as_bytes()).unwrap_or(&word);
             KINDS.iter().any(|kind| kind.as_bytes() == word)
         })
 }
@@ -75,7 +78,7 @@ pub(super) fn decode(bytes: &[u8], decoder: &mut Decoder<'_>) -> Decoded {
     };
     let mut decoded = Decoded::default();
     for document in &documents {
-        visit(document, decoder, &mut decoded);
+        visit(document, None, decoder, &mut decoded);
     }
     decoded
 }
@@ -91,12 +94,13 @@ fn documents(bytes: &[u8]) -> Result<Vec<Value>, String> {
     })
 }
 
-/// A list or an object.
-fn visit(value: &Value, decoder: &mut Decoder<'_>, decoded: &mut Decoded) {
+/// A list or an object, which is of this kind if it does not say.
+fn visit(value: &Value, kind: Option<&str>, decoder: &mut Decoder<'_>, decoded: &mut Decoded) {
+    let kind = value["kind"].as_str().or(kind);
     for item in value["items"].as_array().into_iter().flatten() {
-        visit(item, decoder, decoded);
+        visit(item, kind.and_then(|kind| kind.strip_suffix(LIST)), decoder, decoded);
     }
-    let Some(kind) = KINDS.into_iter().find(|kind| value["kind"] == *kind) else { return };
+    let Some(kind) = KINDS.into_iter().find(|known| kind == Some(known)) else { return };
     let mut object = Reader { kind, value, decoder, decoded };
     match kind {
         "Secret" => {

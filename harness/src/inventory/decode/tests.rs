@@ -194,6 +194,17 @@ fn objects_of_kubernetes_are_read_one_by_one() {
 }
 
 #[test]
+fn the_items_of_a_list_of_one_kind_need_not_say_it() {
+    let item = json!({"metadata": {"namespace": "shop", "name": "web"}, "data": {
+        "tls.crt": STANDARD.encode(credential().chain_pem())}});
+    let raw = json!({"kind": "SecretList", "apiVersion": "v1", "items": [item]}).to_string();
+    assert_eq!(
+        told(&read(raw.as_bytes())),
+        ["secret/shop/web#tls.crt: 2 certificates, 0 keys, problems: []"]
+    );
+}
+
+#[test]
 fn manifests_are_read_as_json_is() {
     let credential = credential();
     let bundle = credential.bundle_pem().replace('\n', "\n    ");
