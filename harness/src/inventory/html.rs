@@ -90,7 +90,10 @@ impl<'a> Told<'a> {
             Rank::Warning => "unknown",
             Rank::Note => "noted",
         };
-        Self { colour, finding, places: Places::of(finding.places.iter().map(|at| &**at)) }
+        // The sentence can name them all itself.
+        let untold = finding.places.iter().any(|at| !finding.what.contains(&**at));
+        let places = finding.places.iter().filter(|_| untold).map(|at| &**at);
+        Self { colour, finding, places: Places::of(places) }
     }
 }
 
