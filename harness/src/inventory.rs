@@ -17,7 +17,7 @@ mod html;
 mod instant;
 mod kubeadm;
 mod markdown;
-mod openmetrics;
+pub(crate) mod openmetrics;
 pub mod owners;
 pub mod scan;
 mod spreadsheet;

@@ -93,6 +93,26 @@ impl Rank {
     }
 }
 
+impl Kind {
+    /// In the words of documents: `served-differs`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::NotYetValid => "not-yet-valid",
+            Self::Expiring => "expiring",
+            Self::ChainFails => "chain-fails",
+            Self::OutlivesIssuer => "outlives-issuer",
+            Self::KeyShared => "key-shared",
+            Self::ServedDiffers => "served-differs",
+            Self::RenewalOverdue => "renewal-overdue",
+            Self::KeyFileOpen => "key-file-open",
+            Self::SharedByMany => "shared-by-many",
+            Self::Unreadable => "unreadable",
+            Self::NothingPresented => "nothing-presented",
+        }
+    }
+}
+
 /// Everything that is wrong.
 pub(super) fn all(
     found: &Found,

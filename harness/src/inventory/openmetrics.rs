@@ -3,7 +3,7 @@
 //!
 //! A server's series do not vanish when its certificate expires, as the blackbox exporter's do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entry, Form, Inventory, Judged, Place, finding::Kind};
 
@@ -15,10 +15,22 @@ struct Family {
     samples: BTreeSet<(String, i64)>,
 }
 
+/// Ends every document.
+pub(crate) const EOF: &str = "# EOF\n";
+
 /// All families, with `# EOF` at the end.
 pub fn openmetrics(inventory: &Inventory) -> String {
+    samples(inventory) + EOF
+}
+
+/// All families, for a document that has more of them.
+pub(crate) fn samples(inventory: &Inventory) -> String {
     let mut text = String::new();
-    for Family { name, help, samples } in files(inventory).into_iter().chain(servers(inventory)) {
+    let families = certificates(inventory)
+        .into_iter()
+        .chain([errors(inventory), findings(inventory)])
+        .chain(servers(inventory));
+    for Family { name, help, samples } in families {
         if samples.is_empty() {
             continue;
         }
@@ -27,46 +39,43 @@ pub fn openmetrics(inventory: &Inventory) -> String {
             text.extend([name, "{", &labels, "} ", &value.to_string(), "\n"]);
         }
     }
-    text + "# EOF\n"
+    text
 }
 
-fn files(inventory: &Inventory) -> [Family; 4] {
+/// What lies in files and what is presented: a file is a `filepath`, a server an `endpoint`.
+fn certificates(inventory: &Inventory) -> [Family; 3] {
     let mut families = [
         family("x509_cert_not_after", "Last second in which the certificate is valid, Unix seconds."),
         family("x509_cert_not_before", "First second in which the certificate is valid, Unix seconds."),
         family("x509_cert_expired", "Whether the certificate has expired."),
-        family("x509_cert_error", "Whether the file could not be read, in whole or in part."),
     ];
     for entry in &inventory.certificates {
-        for place in entry.places.iter().filter(|place| place.form != Form::Wire) {
+        let expired = i64::from(entry.lifetime().left(inventory.now) <= 0);
+        let values = [entry.certificate.not_after, entry.certificate.not_before, expired];
+        for place in &entry.places {
             let mut pairs = where_it_is(place);
             pairs.extend([
                 ("subject_CN", entry.certificate.common_name.as_deref().unwrap_or_default()),
                 ("issuer_CN", entry.certificate.issuer_common_name.as_deref().unwrap_or_default()),
                 ("serial", &entry.certificate.serial),
                 ("owner", entry.owner.as_deref().unwrap_or_default()),
+                // Nobody here can renew it, so nobody is alerted.
+                ("merely_trusted", if entry.merely_trusted { "yes" } else { "" }),
             ]);
             let labels = labels(&pairs);
-            let expired = i64::from(entry.lifetime().left(inventory.now) <= 0);
-            let values = [entry.certificate.not_after, entry.certificate.not_before, expired];
             for (family, value) in families.iter_mut().zip(values) {
                 family.samples.insert((labels.clone(), value));
             }
         }
     }
-    let bad = inventory.findings.iter().filter(|finding| finding.kind == Kind::Unreadable);
-    let bad: BTreeSet<&str> = bad.flat_map(|finding| &finding.places).map(|at| &**at).collect();
-    let places = inventory.certificates.iter().flat_map(|entry| &entry.places);
-    let good = places.filter(|place| place.form != Form::Wire);
-    let unknown = bad.iter().map(|at| (vec![("filepath", *at)], *at));
-    for (pairs, at) in good.map(|place| (where_it_is(place), &*place.at)).chain(unknown) {
-        families[3].samples.insert((labels(&pairs), i64::from(bad.contains(at))));
-    }
     families
 }
 
-/// A file by its path; what lies in Kubernetes by its object.
+/// A server by its address, a file by its path, what lies in Kubernetes by its object.
 fn where_it_is(place: &Place) -> Vec<(&'static str, &str)> {
+    if place.form == Form::Wire {
+        return vec![("endpoint", &place.at)];
+    }
     let Some(object) = place.object.as_deref() else { return vec![("filepath", &place.at)] };
     let namespace = object.namespace.as_deref().unwrap_or_default();
     match object.kind.as_str() {
@@ -81,6 +90,44 @@ fn where_it_is(place: &Place) -> Vec<(&'static str, &str)> {
         // The exporter knows no others.
         _ => vec![("filepath", &place.at)],
     }
+}
+
+/// Whether something was found wherever something should be.
+fn errors(inventory: &Inventory) -> Family {
+    let mut family =
+        family("x509_cert_error", "Whether the file could not be read, or the server presented nothing.");
+    let mut bad = BTreeSet::new();
+    for finding in &inventory.findings {
+        let label = match finding.kind {
+            Kind::Unreadable => "filepath",
+            Kind::NothingPresented => "endpoint",
+            _ => continue,
+        };
+        for at in &finding.places {
+            bad.insert(&**at);
+            let owner = finding.owner.as_deref().unwrap_or_default();
+            family.samples.insert((labels(&[(label, at), ("owner", owner)]), 1));
+        }
+    }
+    for place in inventory.certificates.iter().flat_map(|entry| &entry.places) {
+        if !bad.contains(&*place.at) {
+            family.samples.insert((labels(&where_it_is(place)), 0));
+        }
+    }
+    family
+}
+
+/// What is or will be wrong, counted.
+fn findings(inventory: &Inventory) -> Family {
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    for finding in &inventory.findings {
+        let owner = finding.owner.as_deref().unwrap_or_default();
+        let labels =
+            labels(&[("rank", finding.rank.name()), ("kind", finding.kind.name()), ("owner", owner)]);
+        *counts.entry(labels).or_default() += 1;
+    }
+    let family = family("notafter_findings", "How many findings there are of a rank and a kind.");
+    Family { samples: counts.into_iter().collect(), ..family }
 }
 
 fn servers(inventory: &Inventory) -> [Family; 2] {
@@ -117,6 +164,7 @@ fn labels(labels: &[(&str, &str)]) -> String {
     set.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect::<Vec<_>>().join(",")
 }
 
-fn escaped(value: &str) -> String {
+/// As within the quotes of a label, and of a string of `PromQL`.
+pub(super) fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }

@@ -12,8 +12,14 @@
 
 use serde::{Deserialize, Serialize};
 
+/// One part in so many of a lifetime is left when [`Level::RenewalOverdue`] begins.
+pub const RENEWAL_OVERDUE: i64 = 3;
+/// One part in so many is left when [`Level::Critical`] begins.
+pub const CRITICAL: i64 = 6;
+/// One part in so many is left when [`Level::Page`] begins.
+pub const PAGE: i64 = 20;
 /// Less than this is left: somebody must be woken, whatever the lifetime was. Seconds.
-const HOUR: i64 = 3_600;
+pub const LEAD: i64 = 3_600;
 
 /// How near its end a certificate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,8 +69,8 @@ impl Lifetime {
         match () {
             () if left <= 0 => Level::Expired,
             () if now < self.not_before => Level::NotYetValid,
-            () if left < HOUR.max(length / 20) => Level::Page,
-            () if left.saturating_mul(6) < length => Level::Critical,
+            () if left < LEAD.max(length / PAGE) => Level::Page,
+            () if left.saturating_mul(CRITICAL) < length => Level::Critical,
             () if now >= self.renew_by() => Level::RenewalOverdue,
             () => Level::Fine,
         }
@@ -73,7 +79,10 @@ impl Lifetime {
     /// The second by which two thirds are used, Unix seconds.
     pub fn renew_by(self) -> i64 {
         let length = self.length();
-        self.not_before.saturating_add(length / 3 * 2 + length % 3 * 2 / 3)
+        let used = RENEWAL_OVERDUE - 1;
+        self.not_before.saturating_add(
+            length / RENEWAL_OVERDUE * used + length % RENEWAL_OVERDUE * used / RENEWAL_OVERDUE,
+        )
     }
 
     /// Seconds in which it is still valid; none or less once it has ended.
@@ -101,6 +110,7 @@ mod tests {
 
     use super::*;
 
+    const HOUR: i64 = 3_600;
     const DAY: i64 = 24 * HOUR;
 
     /// Ninety days, from zero.
