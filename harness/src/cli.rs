@@ -2,6 +2,7 @@
 //! `fn main() -> ExitCode { notafter::cli::main(suite) }`, with every command below.
 
 mod ablate;
+mod alerts;
 mod completions;
 mod conditions;
 mod doctor;
@@ -77,6 +78,8 @@ enum Command {
     Reproduce(reproduce::Args),
     /// Show what certificates there are, on disk and on the wire, and until when
     Inventory(inventory::Args),
+    /// Print the alerts that go with `watch`
+    Alerts(alerts::Args),
     /// Show the report of a run of the past
     Report(report::Args),
     /// Remove what dead runs left behind
@@ -129,6 +132,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),
         Command::Report(args) => report::run(suite, args),
         Command::Inventory(args) => runtime.block_on(inventory::run(args)),
+        Command::Alerts(args) => alerts::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Doctor => runtime.block_on(doctor::run()),
         Command::Completions(args) => completions::run(args, Cli::command()),

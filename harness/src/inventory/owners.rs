@@ -6,7 +6,12 @@
 //! "127.0.0.1:5432" = "team storage"
 //! ```
 
-use std::{cmp::Reverse, collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use globset::{Glob, GlobMatcher};
 
@@ -55,6 +60,12 @@ impl Owners {
         let names = names.into_iter();
         let matches = |glob: &GlobMatcher| names.clone().any(|name| glob.is_match(name));
         self.globs.iter().find(|(glob, _)| matches(glob)).map(|(_, owner)| owner.clone())
+    }
+
+    /// Everybody who owns something beside what goes by this name.
+    pub fn beside(&self, name: &str) -> BTreeSet<&str> {
+        let others = self.globs.iter().filter(|(glob, _)| !glob.is_match(name));
+        others.map(|(_, owner)| &**owner).collect()
     }
 }
 
