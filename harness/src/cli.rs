@@ -26,6 +26,7 @@ mod reproduce;
 mod run;
 mod show;
 mod sweep;
+mod watch;
 mod zoo;
 
 use std::{
@@ -78,6 +79,8 @@ enum Command {
     Reproduce(reproduce::Args),
     /// Show what certificates there are, on disk and on the wire, and until when
     Inventory(inventory::Args),
+    /// Watch certificates, and tell Prometheus until when they last
+    Watch(watch::Args),
     /// Print the alerts that go with `watch`
     Alerts(alerts::Args),
     /// Show the report of a run of the past
@@ -132,6 +135,12 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),
         Command::Report(args) => report::run(suite, args),
         Command::Inventory(args) => runtime.block_on(inventory::run(args)),
+        Command::Watch(args) => {
+            let ended = runtime.block_on(watch::run(args));
+            // A look that hangs at a disk must not keep the process.
+            runtime.shutdown_background();
+            ended
+        }
         Command::Alerts(args) => alerts::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Doctor => runtime.block_on(doctor::run()),

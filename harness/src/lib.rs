@@ -51,6 +51,7 @@ mod words;
 
 // What certificates there are, on disk and on the wire.
 pub mod inventory;
+pub mod watcher;
 
 // How people use it.
 pub mod cli;

@@ -1,7 +1,7 @@
 //! Ctrl-C and its like end a run in order; a second one ends the process at once.
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -17,17 +17,10 @@ use crate::{
 /// If the operating system refuses.
 pub fn listen() -> Result<Interrupt> {
     let (stop, interrupt) = watch::channel(false);
-    let catch = |kind| signal(kind).context(|| "cannot listen for signals".into());
-    let (mut int, mut term) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-    // A terminal that was closed.
-    let mut hup = catch(SignalKind::hangup())?;
+    let mut signals = Signals::listen()?;
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = int.recv() => {}
-                _ = term.recv() => {}
-                _ = hup.recv() => {}
-            }
+            signals.next().await;
             if stop.send_replace(true) {
                 interject("interrupted again: leaving now; guardians remove the cluster");
                 std::process::exit(i32::from(exit::UNKNOWN));
@@ -36,4 +29,39 @@ pub fn listen() -> Result<Interrupt> {
         }
     });
     Ok(interrupt)
+}
+
+/// Waits for one of them, where nothing has to be removed.
+///
+/// # Errors
+/// If the operating system refuses.
+pub async fn one() -> Result<()> {
+    Signals::listen()?.next().await;
+    Ok(())
+}
+
+struct Signals {
+    int: Signal,
+    term: Signal,
+    /// A terminal that was closed.
+    hup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        let catch = |kind| signal(kind).context(|| "cannot listen for signals".into());
+        Ok(Self {
+            int: catch(SignalKind::interrupt())?,
+            term: catch(SignalKind::terminate())?,
+            hup: catch(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+            _ = self.hup.recv() => {}
+        }
+    }
 }

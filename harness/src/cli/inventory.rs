@@ -4,9 +4,11 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::sync::Mutex;
 
 use super::{
     exit,
@@ -98,7 +100,7 @@ enum Form {
 pub async fn run(args: &Args) -> Result<u8> {
     let owners = args.owners.as_deref().map_or_else(|| Ok(Owners::default()), Owners::read)?;
     let before = args.diff.as_deref().map(|path| read(path, args.form)).transpose()?;
-    let (sources, files) = look(&args.sources).await?;
+    let (sources, files) = Subjects::named(&args.sources)?.look().await?;
     let now = args.now.unwrap_or_else(|| OffsetDateTime::now_utc().unix_timestamp());
     let mut inventory = Inventory::of(sources, files, &owners, now);
     if let Some(owner) = &args.owner {
@@ -117,37 +119,75 @@ pub async fn run(args: &Args) -> Result<u8> {
     Ok(if urgent { exit::NOT_AS_EXPECTED } else { exit::AS_EXPECTED })
 }
 
-/// Everything that was asked for, and how many files were looked at.
-async fn look(named: &[String]) -> Result<(Vec<Source>, u64)> {
-    let (mut paths, mut targets, mut members) = (Vec::new(), Vec::new(), Vec::new());
-    let stdin = named.iter().any(|name| name == STDIN);
-    for name in named.iter().filter(|name| *name != STDIN) {
-        if let Some(run) = name.strip_prefix("run:") {
-            members.extend(cluster::members(&report::find(run)?)?);
-            continue;
-        }
-        match Target::parse(name)? {
-            // A file may have a colon in its name.
-            _ if Path::new(name).symlink_metadata().is_ok() => paths.push(PathBuf::from(name)),
-            Some(target) => targets.push(target),
-            None => {
-                return Err(Error::usage(format!("`{name}` is no file, no folder and no server"))
-                    .hint("a server is HOST:PORT or PROTOCOL://HOST:PORT; see `notafter inventory --help`"));
+/// What was named: files and folders, servers, the services of runs, and stdin.
+pub(super) struct Subjects {
+    stdin: bool,
+    paths: Vec<PathBuf>,
+    targets: Vec<Target>,
+    members: Vec<Member>,
+    /// Held by whoever reads files.
+    reading: Arc<Mutex<()>>,
+}
+
+impl Subjects {
+    /// Finds out what each name means.
+    pub(super) fn named(names: &[String]) -> Result<Self> {
+        let (mut paths, mut targets, mut members) = (Vec::new(), Vec::new(), Vec::new());
+        let stdin = names.iter().any(|name| name == STDIN);
+        for name in names.iter().filter(|name| *name != STDIN) {
+            if let Some(run) = name.strip_prefix("run:") {
+                members.extend(cluster::members(&report::find(run)?)?);
+                continue;
+            }
+            match Target::parse(name)? {
+                // A file may have a colon in its name.
+                _ if Path::new(name).symlink_metadata().is_ok() => paths.push(PathBuf::from(name)),
+                Some(target) => targets.push(target),
+                None => {
+                    return Err(Error::usage(format!("`{name}` is no file, no folder and no server")).hint(
+                        "a server is HOST:PORT or PROTOCOL://HOST:PORT; see `notafter inventory --help`",
+                    ));
+                }
             }
         }
-    }
-    for member in &members {
-        match &member.target {
-            Some(target) => targets.push(target.clone()),
-            None => say(format_args!("{} listens in its container; only its files are told", member.service)),
+        for member in &members {
+            match &member.target {
+                Some(target) => targets.push(target.clone()),
+                None => {
+                    say(format_args!("{} listens in its container; only its files are told", member.service));
+                }
+            }
         }
+        Ok(Self { stdin, paths, targets, members, reading: Arc::default() })
     }
-    let passwords: Vec<_> = std::env::var(PASSWORD).into_iter().collect();
-    let scanning = tokio::task::spawn_blocking(move || scan_all(&paths, &members, stdin, &passwords));
-    let mut asked = endpoint::ask_all(targets).await;
-    let mut scanned = scanning.await.map_err(Error::bug)??;
-    scanned.sources.append(&mut asked);
-    Ok((scanned.sources, scanned.files))
+
+    /// The same, to be looked at again and again.
+    ///
+    /// # Errors
+    /// If stdin is among them, which can be read once.
+    pub(super) fn lasting(self) -> Result<Self> {
+        if self.stdin {
+            return Err(Error::usage("stdin cannot be watched: it is read once")
+                .hint("give files, folders or servers; `notafter inventory -` reads stdin"));
+        }
+        Ok(self)
+    }
+
+    /// Everything that is there now, and how many files were looked at.
+    pub(super) async fn look(&self) -> Result<(Vec<Source>, u64)> {
+        // A look that was given up may still hang at a disk: one at a time, so that they do not pile up.
+        let reading = self.reading.clone().lock_owned().await;
+        let (paths, members, stdin) = (self.paths.clone(), self.members.clone(), self.stdin);
+        let passwords: Vec<_> = std::env::var(PASSWORD).into_iter().collect();
+        let scanning = tokio::task::spawn_blocking(move || {
+            let _until_read = reading;
+            scan_all(&paths, &members, stdin, &passwords)
+        });
+        let mut asked = endpoint::ask_all(self.targets.clone()).await;
+        let mut scanned = scanning.await.map_err(Error::bug)??;
+        scanned.sources.append(&mut asked);
+        Ok((scanned.sources, scanned.files))
+    }
 }
 
 /// Files that were named, those of services, which are told whose they are, and stdin.
