@@ -11,8 +11,8 @@ use super::{Entry, Form, Inventory, Judged, Place, finding::Kind};
 struct Family {
     name: &'static str,
     help: &'static str,
-    /// Labels and value; a certificate that is twice in one file is there once.
-    samples: BTreeSet<(String, i64)>,
+    /// Values by labels; a certificate that is twice in one file is there once.
+    samples: BTreeMap<String, i64>,
 }
 
 /// Ends every document.
@@ -55,8 +55,9 @@ fn certificates(inventory: &Inventory) -> [Family; 3] {
         for place in &entry.places {
             let mut pairs = where_it_is(place);
             pairs.extend([
-                ("subject_CN", entry.certificate.common_name.as_deref().unwrap_or_default()),
-                ("issuer_CN", entry.certificate.issuer_common_name.as_deref().unwrap_or_default()),
+                // Some have none; without a name, several of one file would be the same series.
+                ("subject_CN", entry.certificate.called()),
+                ("issuer_CN", entry.certificate.issued_by()),
                 ("serial", &entry.certificate.serial),
                 ("owner", entry.owner.as_deref().unwrap_or_default()),
                 // Nobody here can renew it, so nobody is alerted.
@@ -64,7 +65,7 @@ fn certificates(inventory: &Inventory) -> [Family; 3] {
             ]);
             let labels = labels(&pairs);
             for (family, value) in families.iter_mut().zip(values) {
-                family.samples.insert((labels.clone(), value));
+                family.samples.entry(labels.clone()).or_insert(value);
             }
         }
     }
@@ -106,12 +107,12 @@ fn errors(inventory: &Inventory) -> Family {
         for at in &finding.places {
             bad.insert(&**at);
             let owner = finding.owner.as_deref().unwrap_or_default();
-            family.samples.insert((labels(&[(label, at), ("owner", owner)]), 1));
+            family.samples.insert(labels(&[(label, at), ("owner", owner)]), 1);
         }
     }
     for place in inventory.certificates.iter().flat_map(|entry| &entry.places) {
         if !bad.contains(&*place.at) {
-            family.samples.insert((labels(&where_it_is(place)), 0));
+            family.samples.insert(labels(&where_it_is(place)), 0);
         }
     }
     family
@@ -119,15 +120,14 @@ fn errors(inventory: &Inventory) -> Family {
 
 /// What is or will be wrong, counted.
 fn findings(inventory: &Inventory) -> Family {
-    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    let mut family = family("notafter_findings", "How many findings there are of a rank and a kind.");
     for finding in &inventory.findings {
         let owner = finding.owner.as_deref().unwrap_or_default();
         let labels =
             labels(&[("rank", finding.rank.name()), ("kind", finding.kind.name()), ("owner", owner)]);
-        *counts.entry(labels).or_default() += 1;
+        *family.samples.entry(labels).or_default() += 1;
     }
-    let family = family("notafter_findings", "How many findings there are of a rank and a kind.");
-    Family { samples: counts.into_iter().collect(), ..family }
+    family
 }
 
 fn servers(inventory: &Inventory) -> [Family; 2] {
@@ -155,7 +155,7 @@ fn servers(inventory: &Inventory) -> [Family; 2] {
 }
 
 fn family(name: &'static str, help: &'static str) -> Family {
-    Family { name, help, samples: BTreeSet::new() }
+    Family { name, help, samples: BTreeMap::new() }
 }
 
 /// Labels with a value; an empty one is none.

@@ -367,6 +367,29 @@ fn a_secret_goes_by_its_own_name_everywhere() {
 }
 
 #[test]
+fn certificates_without_a_common_name_go_by_another_and_no_series_is_there_twice() {
+    let authority = authority(days(100, 900));
+    let [archive, search] = ["archive", "search"].map(|name| issue(&authority, name, days(1, 30)));
+    let mut bundle = file("/roots.pem", &[archive.chain_pem(), search.chain_pem()].concat());
+    for certificate in &mut bundle.found.certificates {
+        let certificate = Arc::make_mut(certificate);
+        certificate.common_name = None;
+        certificate.serial = "00".into();
+    }
+    let text = openmetrics(&judge(vec![bundle]));
+    let series = text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(series, _)| series);
+    let mut series: Vec<_> = series.filter(|series| series.starts_with("x509_cert_not_after{")).collect();
+    let all = series.len();
+    series.dedup();
+    assert_eq!((series.len(), all), (3, 3), "{text}");
+    for name in ["archive", "search"] {
+        assert!(
+            text.contains(&format!("x509_cert_not_after{{filepath=\"/roots.pem\",subject_CN=\"{name}\""))
+        );
+    }
+}
+
+#[test]
 fn the_calendar_of_an_owner_has_her_certificates_only() {
     let whole = company();
     let inventory = whole.clone().of_owner("anna@example.org");
