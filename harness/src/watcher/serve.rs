@@ -95,6 +95,8 @@ fn with(status: StatusCode, content_type: &'static str, body: Bytes) -> Response
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         sync::watch,
@@ -102,16 +104,20 @@ mod tests {
 
     use super::*;
 
-    /// Everything that a server says to a request.
-    async fn said(page: &Page, request: &str) -> String {
+    /// A server that answers until the test ends.
+    async fn started(page: Page) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let server = tokio::spawn(serve(listener, page.clone()));
+        tokio::spawn(serve(listener, page));
+        address
+    }
+
+    /// Everything that a server says to a request.
+    async fn said(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(request.as_bytes()).await.expect("asked");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("an answer, and its end");
-        server.abort();
         let lines = answer.lines().filter(|line| !line.starts_with("date: "));
         lines.collect::<Vec<_>>().join("\n")
     }
@@ -119,6 +125,7 @@ mod tests {
     #[tokio::test]
     async fn prometheus_gets_the_format_that_it_asks_for_and_others_the_one_that_all_read() {
         let (_teller, page) = watch::channel(Bytes::from_static(b"up 1\n# EOF\n"));
+        let address = started(page).await;
         let mut all = Vec::new();
         for request in [
             "GET /metrics HTTP/1.1\r\nhost: a\r\naccept: application/openmetrics-text;version=1.0.0,text/plain;\
@@ -130,15 +137,22 @@ mod tests {
             "nonsense\r\n\r\n",
         ] {
             let first = request.lines().next().unwrap_or_default();
-            all.push(format!("> {first}\n{}", said(&page, request).await));
+            all.push(format!("> {first}\n{}", said(address, request).await));
         }
         insta::assert_snapshot!(all.join("\n\n"));
     }
 
     #[tokio::test]
-    async fn a_scrape_gets_what_was_told_last() {
+    async fn a_scrape_gets_what_was_told_last_while_others_say_nothing() {
         let (teller, page) = watch::channel(Bytes::from_static(b"old"));
+        let address = started(page).await;
+        let mut silent = Vec::new();
+        for _ in 1..AT_ONCE {
+            silent.push(TcpStream::connect(address).await.expect("a connection"));
+        }
         teller.send_replace(Bytes::from_static(b"new"));
-        assert!(said(&page, "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.ends_with("new"));
+        for _ in 0..3 {
+            assert!(said(address, "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.ends_with("new"));
+        }
     }
 }
