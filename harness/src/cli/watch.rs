@@ -47,7 +47,11 @@ const AFTER_HELP: &str = "\
 /metrics tells what the last finished look saw, by the names that people alert on, and when that
 was; /-/healthy says that it is there. A question never starts a look. A look that takes longer
 than --every, and than 10 s, is given up and counted. `notafter alerts` prints the rules that go
-with it. Ctrl-C ends it.";
+with it. In prometheus.yml:
+
+  scrape_configs: [{job_name: notafter, static_configs: [{targets: ['127.0.0.1:9793']}]}]
+
+Ctrl-C ends it.";
 
 /// Looks and answers until it is interrupted.
 ///
