@@ -22,7 +22,7 @@ mod tests;
 
 pub use ablation::ablation;
 pub use html::{Log, page};
-pub use json::{SCHEMA, json};
+pub use json::{SCHEMA, json, schema};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use nightly::{Nightly, SCHEMA as NIGHT_SCHEMA};

@@ -25,7 +25,8 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// The id of a run, its folder, or `last`
-    run: String,
+    #[arg(required_unless_present = "schema")]
+    run: Option<String>,
 
     /// How it is written
     #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
@@ -37,6 +38,10 @@ pub struct Args {
 
     /// Judge the same history again, with the checks that its scenario has today
     #[arg(long)]
+
+    /// Print the JSON schema of the object that `--as json` and `run --json` give, and no report
+    #[arg(long, exclusive = true)]
+    schema: bool,
     rejudge: bool,
 }
 
@@ -68,7 +73,11 @@ impl Args {
 /// # Errors
 /// If there is no such run, its history cannot be read, or nobody knows its scenario that is to judge again.
 pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
-    let folder = find(&args.run)?;
+    let Some(run) = args.run.as_deref() else {
+        print(&report::schema())?;
+        return Ok(exit::AS_EXPECTED);
+    };
+    let folder = find(run)?;
     if let Some(text) = of_orders(&folder, args.format())? {
         if args.rejudge {
             return Err(Error::usage("trials of orders are judged together and not again")

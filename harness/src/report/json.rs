@@ -1,5 +1,6 @@
 //! A run as one JSON object.
 
+use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Serialize;
 
 use crate::{
@@ -47,76 +48,152 @@ pub fn json(history: &History) -> String {
     serde_json::to_string(&run).expect("the object has a JSON form")
 }
 
-#[derive(Serialize)]
+/// The JSON schema (2020-12) of the object that [`json()`] gives, from the same types. Fields may be added
+/// to the object, so it allows what it does not know. Ends with a newline.
+///
+/// # Panics
+/// Never: a schema has a JSON form.
+pub fn schema() -> String {
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let schema = generator.into_root_schema_for::<Run<'static>>();
+    serde_json::to_string_pretty(&schema).expect("a schema has a JSON form") + "\n"
+}
+
+/// A run of notafter. Times are milliseconds since it began, durations milliseconds, both with up to three
+/// decimals; `null` is what did not happen or could not be measured.
+
+#[derive(Serialize, JsonSchema)]
 struct Run<'a> {
+    /// Names the shape of the object; it changes when a field goes or means something else.
+    #[schemars(extend("const" = SCHEMA))]
     schema: &'static str,
+    /// `family/variant`; null, as are the next two, if the run died before it said what it is.
     scenario: Option<&'a str>,
+    /// Where the system ran.
     runtime: Option<&'a str>,
+    /// The seed of everything that was drawn.
     seed: Option<u64>,
+    /// All checks together; unknown is never a pass.
+    #[schemars(with = "Word")]
     verdict: &'static str,
+    /// Whether the scenario gave the verdict that it must give.
     expected: bool,
+    /// The checks, in their order.
     checks: Vec<CheckResult<'a>>,
+    /// The phases that began, in their order.
     phases: Vec<PhaseResult>,
+    /// When what people ask about after an outage happened.
     milestones: MilestonesMs,
+    /// What was measured.
     measurements: MeasurementsMs,
+    /// Which step came last before the recovery.
     attribution: AttributionResult,
+    /// The command that does the same again.
     rerun: Option<&'a str>,
+    /// The version of notafter whose checks judged the history again; absent if nobody did.
     #[serde(skip_serializing_if = "Option::is_none")]
     rejudged_by: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// A verdict.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "its words are those of `Summary`, and a test holds them together")]
+enum Word {
+    Passed,
+    Failed,
+    Unknown,
+}
+
+/// A check and what it says.
+#[derive(Serialize, JsonSchema)]
 struct CheckResult<'a> {
+    /// What it is called.
     name: &'a str,
+    /// What it says.
+    #[schemars(with = "Word")]
     verdict: &'static str,
+    /// What was seen.
     evidence: &'a str,
 }
 
-#[derive(Serialize)]
+/// A phase of the run.
+#[derive(Serialize, JsonSchema)]
 struct PhaseResult {
+    /// Which.
     name: &'static str,
+    /// When it began.
     started_ms: f64,
+    /// When it ended; null if the run died in it.
     ended_ms: Option<f64>,
 }
 
-#[derive(Serialize)]
+/// When what people ask about after an outage happened.
+#[derive(Serialize, JsonSchema)]
 #[expect(clippy::struct_field_names, reason = "the unit belongs to the names of the object's fields")]
 struct MilestonesMs {
+    /// The first certificate that a fault installed reached its end.
     expired_ms: Option<f64>,
+    /// The first user-facing operation failed.
     first_failure_ms: Option<f64>,
+    /// Somebody or a health check knew.
     notified_ms: Option<f64>,
+    /// People knew which certificates it is about.
     cause_found_ms: Option<f64>,
+    /// The first step changed something.
     repair_began_ms: Option<f64>,
+    /// The last step was done.
     repair_deployed_ms: Option<f64>,
+    /// No bad certificate is seen on the wire from here on.
     propagated_ms: Option<f64>,
+    /// Everything works from here on.
     recovered_ms: Option<f64>,
+    /// Every record is stored from here on.
     drained_ms: Option<f64>,
 }
 
-#[derive(Serialize)]
+/// What was measured.
+#[derive(Serialize, JsonSchema)]
 struct MeasurementsMs {
+    /// From the first bad certificate in use to the first alert or red health check; negative is a lead.
     time_to_detect_ms: Option<f64>,
+    /// How long any user-facing operation failed, together.
     outage_ms: Option<f64>,
+    /// From the last rotation until no bad certificate was in use.
     propagation_gap_ms: Option<f64>,
+    /// From the last repair step until everything worked for a whole stability window.
     time_to_recover_ms: Option<f64>,
+    /// The true edges of the outage and the recovery lie within this.
     resolution_ms: Option<f64>,
+    /// From the recovery until every record was stored.
     time_to_drain_ms: Option<f64>,
+    /// The final account of the records.
     records: RecordCounts,
+    /// How often somebody without a valid certificate was served; null if nobody tried.
     accepted_unauthenticated: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// The final account of the records; null if there was none.
+#[derive(Serialize, JsonSchema)]
 struct RecordCounts {
+    /// Sent by clients.
     sent: Option<u64>,
+    /// Stored at least once.
     stored: Option<u64>,
+    /// Never stored.
     lost: Option<u64>,
+    /// Stored more than once.
     duplicated: Option<u64>,
+    /// Stored late.
     late: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// Which step came last before the recovery.
+#[derive(Serialize, JsonSchema)]
 struct AttributionResult {
+    /// Who did it.
     by: &'static str,
+    /// The step, in words.
     what: String,
 }
 
@@ -180,3 +257,6 @@ impl RecordCounts {
 fn ms(micros: Option<Micros>) -> Option<f64> {
     micros.map(words::millis)
 }
+
+#[cfg(test)]
+mod tests;
