@@ -17,6 +17,7 @@ use crate::{
 /// ```text
 /// history.jsonl   what happened, the only input of checks and reports
 /// journal.jsonl   the undo of every fault, synced before the fault
+/// system.toml     the system that it was made on, as `show` writes it
 /// result.json     what `run --json` prints
 /// report.txt      what `run` prints
 /// report.html     the same as a page, with drawings and logs
@@ -77,6 +78,11 @@ impl RunFolder {
     /// The undo of every fault.
     pub fn journal(&self) -> PathBuf {
         self.path.join("journal.jsonl")
+    }
+
+    /// The system that it was made on, as data.
+    pub fn system(&self) -> PathBuf {
+        self.path.join("system.toml")
     }
 
     /// What `run --json` prints.

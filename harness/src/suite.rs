@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    history::RunInfo,
     multicall::Program,
     scenario::Scenario,
     system::{Span, System},
@@ -73,6 +74,17 @@ impl Default for Settings {
     /// One minute takes 50 ms; seed 0.
     fn default() -> Self {
         Self { minute: Span(Duration::from_millis(50)), seed: 0 }
+    }
+}
+
+impl Settings {
+    /// What a run was told, as its history says.
+    pub fn of(info: &RunInfo) -> Self {
+        let minute = match info.minute_us {
+            0 => Self::default().minute,
+            minute => Span(Duration::from_micros(minute)),
+        };
+        Self { minute, seed: info.seed }
     }
 }
 

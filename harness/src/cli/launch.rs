@@ -35,7 +35,7 @@ pub async fn launch(
     let finished = runner::run(scenario, &plan, interrupt).await;
     progress.end();
     let finished = finished?;
-    keep(&finished)?;
+    keep(&finished, scenario)?;
     Ok(finished)
 }
 
@@ -47,14 +47,17 @@ fn after(progress: Arc<Progress>, show: Show) -> Show {
     })
 }
 
-/// Writes the reports of a run into its folder.
-fn keep(finished: &Finished) -> Result<()> {
+/// Writes the reports of a run into its folder, and the system, without which nobody could judge it again.
+fn keep(finished: &Finished, scenario: &Scenario) -> Result<()> {
+    let system = scenario.system.to_toml();
     let json = report::json(&finished.history) + "\n";
     let text = report::render(&finished.history, Style::default());
     let page = report::page(&finished.history, &logs::of(&finished.folder)?);
     let Finished { folder, .. } = finished;
-    for (path, report) in [(folder.result(), json), (folder.report(), text), (folder.page(), page)] {
-        fs::write(&path, report).context(|| format!("cannot write {}", path.display()))?;
+    let files =
+        [(folder.system(), system), (folder.result(), json), (folder.report(), text), (folder.page(), page)];
+    for (path, text) in files {
+        fs::write(&path, text).context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }

@@ -3,7 +3,6 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use super::{
@@ -14,11 +13,11 @@ use super::{
 use crate::{
     check,
     error::{Context, Error, Result},
-    history::{History, Phase},
+    history::{History, Phase, RunInfo},
     report,
     run::{self, RunFolder, state_folder},
-    suite::{Settings, Suite},
-    system::Span,
+    suite::{Settings, Suite, Template},
+    system::System,
 };
 
 /// Which run.
@@ -38,11 +37,11 @@ pub struct Args {
 
     /// Judge the same history again, with the checks that its scenario has today
     #[arg(long)]
+    rejudge: bool,
 
     /// Print the JSON schema of the object that `--as json` and `run --json` give, and no report
     #[arg(long, exclusive = true)]
     schema: bool,
-    rejudge: bool,
 }
 
 /// How a report is written.
@@ -89,7 +88,7 @@ pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let path = folder.history();
     let mut history = History::read(&path).context(|| "cannot read the evidence".into())?;
     if args.rejudge {
-        history = rejudged(suite, &history)?;
+        history = rejudged(suite, &folder, &history)?;
     }
     if history.ended(Phase::TearDown).is_none() {
         say(if folder.in_use() {
@@ -110,8 +109,9 @@ pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
     Ok(exit::AS_EXPECTED)
 }
 
-/// The history with the verdicts of the checks that its scenario has today, under the run's own settings.
-fn rejudged(suite: &Suite, history: &History) -> Result<History> {
+/// The history with the verdicts of the checks that its scenario has today, under the run's own settings
+/// and on the run's own system.
+fn rejudged(suite: &Suite, folder: &RunFolder, history: &History) -> Result<History> {
     let info = history.info().ok_or_else(|| Error::usage("this run died before it said what it is"))?;
     let known = suite.templates.iter().find(|template| template.name == info.scenario);
     let template = known.ok_or_else(|| {
@@ -119,12 +119,27 @@ fn rejudged(suite: &Suite, history: &History) -> Result<History> {
             "`notafter list` shows those that are; without --rejudge the report has the verdicts of then",
         )
     })?;
-    let mut settings = Settings { seed: info.seed, ..Settings::default() };
-    if info.minute_us > 0 {
-        settings.minute = Span(Duration::from_micros(info.minute_us));
-    }
-    let scenario = template.scenario(&settings);
+    let scenario = template.scenario_on(system_of(folder, info, template)?, &Settings::of(info));
     Ok(check::rejudged(history, &scenario.checks, &scenario.expect, env!("CARGO_PKG_VERSION")))
+}
+
+/// The system that a run was made on: its evidence holds it since there is such a file. Before that, only
+/// the command says whether it was the scenario's own.
+fn system_of(folder: &RunFolder, info: &RunInfo, template: &Template) -> Result<System> {
+    let path = folder.system();
+    match fs::read_to_string(&path) {
+        Ok(text) => System::from_toml(&text, &path.display().to_string())
+            .map_err(|error| Error::new("the system that this run was made on does not read").because(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::new(format!("cannot read {}", path.display())).because(error))
+        }
+        Err(_) if info.rerun.split(' ').any(|word| word == "--system") => Err(Error::usage(format!(
+            "this run was made on a system from a file, and its evidence does not hold it: {} is not there",
+            path.display()
+        ))
+        .hint(format!("make it again, which keeps the system: {}", info.rerun))),
+        Err(_) => Ok((template.system)()),
+    }
 }
 
 /// Trials of orders were judged together, over all their clusters; each folder keeps what was said.
