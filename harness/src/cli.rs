@@ -24,6 +24,7 @@ mod remember;
 mod report;
 mod reproduce;
 mod run;
+mod runbook;
 mod show;
 mod sweep;
 mod watch;
@@ -83,6 +84,8 @@ enum Command {
     Watch(watch::Args),
     /// Print the alerts that go with `watch`
     Alerts(alerts::Args),
+    /// Print how a scenario is repaired by hand: what to type, what to see, how long it took last time
+    Runbook(runbook::Args),
     /// Show the report of a run of the past
     Report(report::Args),
     /// Remove what dead runs left behind
@@ -133,6 +136,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::History(args) => history::run(args),
         Command::Orders(args) => runtime.block_on(orders::run(suite, args)),
         Command::Reproduce(args) => runtime.block_on(reproduce::run(suite, args)),
+        Command::Runbook(args) => runbook::run(suite, args),
         Command::Report(args) => report::run(suite, args),
         Command::Inventory(args) => runtime.block_on(inventory::run(args)),
         Command::Watch(args) => {

@@ -12,6 +12,7 @@ mod orders;
 pub mod past;
 mod prose;
 mod repair;
+mod runbook;
 pub(crate) mod table;
 mod terminal;
 mod timeline;
@@ -28,6 +29,7 @@ pub use markdown::markdown;
 pub use nightly::{Nightly, SCHEMA as NIGHT_SCHEMA};
 pub use openmetrics::openmetrics;
 pub use orders::{Graph, Orders, SCHEMA as ORDERS_SCHEMA};
+pub use runbook::Guide;
 pub use terminal::render;
 pub use zoo::{Exhibit, zoo};
 

@@ -1,6 +1,7 @@
 //! Where a system runs. A [`Cluster`] is a system running in a runtime: the only thing that faults,
 //! probes and runbooks can touch, and the only way to start, stop or write into anything that runs.
 
+pub mod by_hand;
 pub mod containers;
 pub mod processes;
 
