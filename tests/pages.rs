@@ -1,4 +1,4 @@
-//! The pages of a run and of an inventory in a real browser: nothing is wrong on the console, and nothing is wider than the
+//! Every kind of page in a real browser: nothing is wrong on the console, and nothing is wider than the
 //! screen, on a telephone as on a desk, folded or not.
 
 mod common;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const PROBE: &str = r#"<script>addEventListener("load",()=>{
 for(const folded of document.querySelectorAll("details"))folded.open=true;
 const root=document.documentElement;
-const wide=[...document.querySelectorAll("body *")].filter(e=>!e.closest("svg,.skip")&&e.getBoundingClientRect().right>root.clientWidth+1);
+const wide=[...document.querySelectorAll("body *")].filter(e=>!e.closest("svg,.skip,.scroll>*")&&e.getBoundingClientRect().right>root.clientWidth+1);
 document.body.dataset.probe="screen "+root.clientWidth+", page "+root.scrollWidth+", wider: "+(wide.map(e=>e.tagName+"."+e.className).join(" ")||"none");
 });</script>"#;
 
@@ -39,6 +39,10 @@ fn main() -> ExitCode {
         trial(
             "the_page_of_an_inventory_fits_every_screen_and_has_no_error",
             the_page_of_an_inventory_fits_every_screen_and_has_no_error,
+        ),
+        trial(
+            "the_page_of_orders_fits_every_screen_and_has_no_error",
+            the_page_of_orders_fits_every_screen_and_has_no_error,
         ),
         trial("the_probe_sees_what_is_wrong", the_probe_sees_what_is_wrong),
     ];
@@ -63,8 +67,21 @@ fn the_page_of_a_run_fits_every_screen_and_has_no_error(browser: &Path) {
     let page = fs::read_to_string(&path).expect("report.html");
     let again = user.run(&["report", "last", "--as", "html"]);
     assert_eq!(again.out, page.replace(env!("CARGO_BIN_EXE_notafter"), "notafter"));
+    fits(browser, &user, &page);
+}
+
+/// Nine services are more than a telephone is wide: the grid scrolls in its own box, the page does not.
+fn the_page_of_orders_fits_every_screen_and_has_no_error(browser: &Path) {
+    let user = User::new();
+    let said = user.run(&["orders", "stack", "--start", "needs-first", "--strength", "2", "--ways", "none"]);
+    let page = user.run(&["report", "last", "--as", "html"]).out;
+    assert!(page.contains("class=\"edge\"") && page.contains("✕"), "no graph or no crash:\n{}", said.all());
+    fits(browser, &user, &page);
+}
+
+fn fits(browser: &Path, user: &User, page: &str) {
     for width in WIDTHS {
-        let seen = look(browser, &user, &page, width);
+        let seen = look(browser, user, page, width);
         assert_eq!(seen.probe, format!("screen {width}, page {width}, wider: none"));
         assert_eq!(seen.console, "");
     }

@@ -13,7 +13,7 @@ use super::{
     conditions::{runtimes, seed, system_in},
     exit, find, interrupt,
     output::{complain, print, redraws, say, style},
-    quote,
+    page, quote,
 };
 use crate::{
     check::{Summary, Verdict, judge_starts},
@@ -29,6 +29,7 @@ use crate::{
 /// Which system, in which orders, and what is to come out.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Args {
     /// A system (see `show`), or a TOML file with one
     system: String,
@@ -103,6 +104,10 @@ pub struct Args {
     /// Keep the evidence in folders below this one
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+
+    /// Open the page with the grid and the graph in a browser
+    #[arg(long)]
+    open: bool,
 }
 
 /// What was said of all trials together, in the folder of each of their clusters.
@@ -224,6 +229,12 @@ fn report(args: &Args, trials: &Trials, outcome: &Outcome, junit: Option<File>) 
         };
         keep(ORDERS_JSON, orders.json() + "\n")?;
         keep(ORDERS_TEXT, orders.render(crate::report::Style::default()))?;
+        fs::write(folder.page(), orders.page())
+            .context(|| format!("cannot write {}", folder.page().display()))?;
+    }
+    // All of them hold the same.
+    if let Some(folder) = outcome.folders.first() {
+        page::announce(folder, args.open);
     }
     if let Some(error) = &outcome.error {
         complain(error);

@@ -144,17 +144,20 @@ fn system_of(folder: &RunFolder, info: &RunInfo, template: &Template) -> Result<
 
 /// Trials of orders were judged together, over all their clusters; each folder keeps what was said.
 fn of_orders(folder: &RunFolder, format: Format) -> Result<Option<String>> {
-    let path = folder.path().join(if format == Format::Json { ORDERS_JSON } else { ORDERS_TEXT });
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::new(format!("cannot read {}", path.display())).because(error)),
-    };
-    match format {
-        Format::Text | Format::Json => Ok(Some(text)),
-        _ => Err(Error::usage("trials of orders have a report as text and as JSON only")
-            .hint("`orders SYSTEM --junit FILE` and `--graph mermaid` write more while they run")),
+    let told = folder.path().join(ORDERS_TEXT);
+    if !told.exists() {
+        return Ok(None);
     }
+    let path = match format {
+        Format::Text => told,
+        Format::Json => folder.path().join(ORDERS_JSON),
+        Format::Html => folder.page(),
+        Format::Md | Format::Junit | Format::Openmetrics => {
+            return Err(Error::usage("trials of orders have a report as text, as a page and as JSON only")
+                .hint("`orders SYSTEM --junit FILE` and `--graph mermaid` write more while they run"));
+        }
+    };
+    fs::read_to_string(&path).map(Some).context(|| format!("cannot read {}", path.display()))
 }
 
 /// The run of this id or folder, or the latest.

@@ -1,6 +1,7 @@
 //! What orders of start tell: a grid, sentences, a graph, and the order to start in.
 
 mod json;
+mod page;
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -312,7 +313,7 @@ services = [
         }
     }
 
-    fn reported(tried: Vec<Tried>) -> String {
+    fn reported(tried: Vec<Tried>, report: impl FnOnce(&Orders<'_>) -> String) -> String {
         let system = System::from_toml(SYSTEM, "test").expect("a system");
         let findings = Findings::of(&system, &tried);
         let outcome = Outcome {
@@ -326,44 +327,101 @@ services = [
         let verdict = judge_starts(&outcome.tried, Duration::from_secs(1));
         let (runtime, seed, rerun) = ("processes", 0x7f3a, "notafter orders pair");
         let rotated = false;
-        let orders =
-            Orders { outcome: &outcome, verdict: &verdict, system: "pair", runtime, seed, rotated, rerun };
+        report(&Orders {
+            outcome: &outcome,
+            verdict: &verdict,
+            system: "pair",
+            runtime,
+            seed,
+            rotated,
+            rerun,
+        })
+    }
+
+    fn every_form(orders: &Orders<'_>) -> String {
         let text = orders.render(Style::default());
         let junit = orders.junit().expect("XML");
         let graphs = [Graph::Dot, Graph::Mermaid].map(|graph| orders.graph(graph)).concat();
         format!("{text}\n{}\n\n{graphs}\n{junit}", orders.json())
     }
 
-    #[test]
-    fn an_order_that_fails_is_explained_in_every_form() {
-        let words = "it exits with code 1, 'archive unreachable'";
-        insta::assert_snapshot!(reported(vec![
-            tried(
-                1,
-                ["archive", "search"],
-                course(&[], Some(12_000), &[]),
-                course(&["archive"], Some(24_000), &[])
-            ),
+    /// The page without its style sheet, an element a line.
+    fn page(orders: &Orders<'_>) -> String {
+        let page = orders.page();
+        let (_, body) = page.split_once("</head>").expect("a head");
+        assert!(!body.contains("<script") && !body.contains("http"), "{body}");
+        body.replace("><", ">\n<")
+    }
+
+    /// One start that goes well, one after crashes, one that never does.
+    fn three() -> Vec<Tried> {
+        let words = "it exits with code 1, 'archive <unreachable>'";
+        let first = course(&["archive"], Some(24_000), &[]);
+        vec![
+            tried(1, ["archive", "search"], course(&[], Some(12_000), &[]), first),
             tried(
                 2,
                 ["search", "archive"],
                 course(&[], Some(9_000), &[]),
-                course(&[], Some(250_000), &[words, words])
+                course(&[], Some(250_000), &[words, words]),
             ),
             tried(3, ["search", "archive"], course(&[], Some(9_000), &[]), course(&[], None, &[words])),
-        ]));
+        ]
+    }
+
+    #[test]
+    fn the_page_marks_crashes_with_more_than_colour_and_numbers_its_arrows_like_its_sentences() {
+        insta::assert_snapshot!(reported(three(), page));
+    }
+
+    #[test]
+    fn the_page_of_a_system_that_starts_in_any_order_draws_no_graph() {
+        let first = three().into_iter().take(1).collect();
+        let page = reported(first, page);
+        assert!(page.contains("No start showed that") && !page.contains("<svg"), "{page}");
+    }
+
+    #[test]
+    fn an_order_that_fails_is_explained_in_every_form() {
+        let words = "it exits with code 1, 'archive unreachable'";
+        insta::assert_snapshot!(reported(
+            vec![
+                tried(
+                    1,
+                    ["archive", "search"],
+                    course(&[], Some(12_000), &[]),
+                    course(&["archive"], Some(24_000), &[])
+                ),
+                tried(
+                    2,
+                    ["search", "archive"],
+                    course(&[], Some(9_000), &[]),
+                    course(&[], Some(250_000), &[words, words])
+                ),
+                tried(3, ["search", "archive"], course(&[], Some(9_000), &[]), course(&[], None, &[words])),
+            ],
+            every_form
+        ));
     }
 
     #[test]
     fn a_system_that_starts_in_any_order_has_nothing_to_explain() {
-        insta::assert_snapshot!(reported(vec![
-            tried(
-                1,
-                ["archive", "search"],
-                course(&[], Some(12_000), &[]),
-                course(&["archive"], Some(24_000), &[])
-            ),
-            tried(2, ["search", "archive"], course(&[], Some(9_000), &[]), course(&[], Some(90_000), &[])),
-        ]));
+        insta::assert_snapshot!(reported(
+            vec![
+                tried(
+                    1,
+                    ["archive", "search"],
+                    course(&[], Some(12_000), &[]),
+                    course(&["archive"], Some(24_000), &[])
+                ),
+                tried(
+                    2,
+                    ["search", "archive"],
+                    course(&[], Some(9_000), &[]),
+                    course(&[], Some(90_000), &[])
+                ),
+            ],
+            every_form
+        ));
     }
 }
