@@ -5,6 +5,7 @@ use globset::{Glob, GlobMatcher};
 use super::{
     exit,
     output::{print, say, style},
+    page::link,
     remember::{Db, read},
 };
 use crate::{
@@ -24,16 +25,34 @@ pub struct Args {
     #[arg(value_name = "NAME")]
     name: Option<String>,
 
-    /// Only the latest N runs
-    #[arg(long, value_name = "N", default_value = "20")]
-    last: usize,
+    /// Only the latest N runs; 20 if not said otherwise, and all of them in a page
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
 
-    /// Print one JSON object a run, each in a line of its own
-    #[arg(long)]
+    /// How they are written
+    #[arg(long = "as", value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    /// The same as `--as json`
+    #[arg(long, conflicts_with = "format")]
     json: bool,
 
     #[command(flatten)]
     db: Db,
+}
+
+/// So many runs fit on a screen.
+const SCREEN: usize = 20;
+
+/// How runs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For a terminal
+    Text,
+    /// A page in one file, with links to the page of each run
+    Html,
+    /// One object a run, each in a line of its own
+    Json,
 }
 
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -89,20 +108,23 @@ pub fn run(args: &Args) -> Result<u8> {
 }
 
 fn list(args: &Args) -> Result<String> {
+    let format = if args.json { Format::Json } else { args.format };
+    let most = args.last.or((format != Format::Html).then_some(SCREEN));
     let scenarios = args.name.as_deref().map(matcher).transpose()?;
     let runs = match read(&args.db)? {
-        Some(past) => past.latest(scenarios.as_ref(), Some(args.last))?,
+        Some(past) => past.latest(scenarios.as_ref(), most)?,
         None => Vec::new(),
     };
     if runs.is_empty() {
         let which = args.name.as_ref().map_or(String::new(), |name| format!(" of `{name}`"));
         say(format_args!("no run{which} is remembered in {} yet", args.db.path().display()));
-        return Ok(String::new());
     }
-    if args.json {
-        return Ok(runs.iter().map(|run: &Kept| past::run_json(run) + "\n").collect());
-    }
-    Ok(past::runs(&runs, style()))
+    Ok(match format {
+        Format::Html => past::page(&runs, link),
+        Format::Json => runs.iter().map(|run: &Kept| past::run_json(run) + "\n").collect(),
+        Format::Text if runs.is_empty() => String::new(),
+        Format::Text => past::runs(&runs, style()),
+    })
 }
 
 /// What was run once may be in no suite any more, so a name that matches nothing is no mistake.

@@ -1,4 +1,4 @@
-//! Says where the page of a run is, and opens it if asked to.
+//! Says where the page of a run is, opens it if asked to, and links to it.
 
 use std::{
     path::Path,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::output::say;
-use crate::run::RunFolder;
+use crate::{past::Kept, run::RunFolder};
 
 /// What opens a file on a desktop (freedesktop.org, xdg-utils).
 const OPENER: &str = "xdg-open";
@@ -24,6 +24,18 @@ pub fn announce(folder: &RunFolder, open: bool) {
     if open && let Err(why) = opened(&page) {
         say(format_args!("warning: cannot open it: {OPENER}: {why}; open the page above in a browser"));
     }
+}
+
+/// The address of the page of a run of the past (RFC 8089); none if its evidence is gone.
+pub fn link(run: &Kept) -> Option<String> {
+    let page = RunFolder::open(&run.folder).page();
+    page.is_file().then(|| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        page.as_os_str().as_encoded_bytes().iter().fold("file://".to_owned(), |link, byte| match byte {
+            byte if plain(*byte) => link + &char::from(*byte).to_string(),
+            byte => format!("{link}%{byte:02X}"),
+        })
+    })
 }
 
 fn opened(page: &Path) -> Result<(), String> {

@@ -1,9 +1,16 @@
 //! Runs of the past for a terminal: a list, what became of each duration, and two runs side by side.
 
+mod page;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
+use comfy_table::ColumnConstraint;
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, macros::format_description};
+
+pub use page::page;
 
 use super::{
     Style,
@@ -20,11 +27,14 @@ use crate::{
 
 /// How much above the least a bar is at the top: what changes by less than this stays low.
 const TOP: f64 = 1.3;
+/// What the columns beside that with names need.
+const OTHERS: usize = 66;
 
 /// Runs as a table, and a trend for each duration of each series. Ends with a newline.
 pub fn runs(runs: &[Kept], style: Style) -> String {
     let header = ["run", "when (UTC)", "scenario", "on", "verdict", ">recover", ">outage", ">drain"];
     let mut table = table(style, &header);
+    let most = of_names(&mut table, 2, style);
     for run in runs {
         let durations = run.result.measurements.durations().map(|taken| taken.map(|taken| taken.median));
         let [recover, outage, drain] = durations.map(span);
@@ -32,7 +42,7 @@ pub fn runs(runs: &[Kept], style: Style) -> String {
             short(&run.id).into(),
             // Without the year: these are the latest.
             when(run.began)[5..].into(),
-            name(&run.series).into(),
+            tabled(&run.series, most).into(),
             run.series.runtime.as_str().into(),
             mark(summary(run)),
             recover.into(),
@@ -46,15 +56,12 @@ pub fn runs(runs: &[Kept], style: Style) -> String {
 
 /// What became of each duration of each series: a point a night, and a point each run by hand.
 fn trends(runs: &[Kept], style: Style) -> String {
-    let mut of: BTreeMap<&Series, Vec<&Kept>> = BTreeMap::new();
-    for run in runs {
-        of.entry(&run.series).or_default().push(run);
-    }
     let header = ["scenario", "on", "as expected", "duration", ">median", ">latest", "trend"];
     let mut table = table(style, &header);
-    for (series, runs) in of {
+    let most = of_names(&mut table, 0, style);
+    for (series, runs) in by_series(runs) {
         let good = runs.iter().filter(|run| run.result.expected).count();
-        let mut first = [name(series), series.runtime.clone(), format!("{good} of {}", runs.len())];
+        let mut first = [tabled(series, most), series.runtime.clone(), format!("{good} of {}", runs.len())];
         for (what, points) in points(&runs) {
             let [scenario, runtime, expected] = std::mem::take(&mut first);
             let latest = span(points.last().copied());
@@ -68,6 +75,15 @@ fn trends(runs: &[Kept], style: Style) -> String {
     let legend = "A bar is a night (the median of its repeats) or a run by hand, the latest last. A bar at the top \
                   is 30 % above the lowest, or the highest of all.";
     format!("Trends\n{}{}", lines(&table), wrap(style, legend, 0))
+}
+
+/// The runs that may be compared with each other, each series in its order.
+fn by_series(runs: &[Kept]) -> BTreeMap<&Series, Vec<&Kept>> {
+    let mut of: BTreeMap<&Series, Vec<&Kept>> = BTreeMap::new();
+    for run in runs {
+        of.entry(&run.series).or_default().push(run);
+    }
+    of
 }
 
 /// The durations that were ever more than nothing, with their points in time.
@@ -317,6 +333,44 @@ pub(super) fn name(series: &Series) -> String {
         None => series.scenario.clone(),
         Some(system) => format!("{} ({system})", series.scenario),
     }
+}
+
+/// The same in a column of this width: what is longer is broken where people would, and of a path the end is
+/// enough.
+fn tabled(series: &Series, most: usize) -> String {
+    let scenario = broken(&series.scenario, most);
+    match series.system.as_deref().map(|path| path.rsplit('/').next().unwrap_or(path)) {
+        None => scenario,
+        Some(file) => format!("{scenario}\n({})", words::brief(file, most.saturating_sub(2))),
+    }
+}
+
+/// A name in lines that end with a slash or a hyphen, if it is longer than `most`.
+fn broken(name: &str, most: usize) -> String {
+    let mut lines = vec![String::new()];
+    for part in name.split_inclusive('/') {
+        let parts =
+            if name.chars().count() > most { part.split_inclusive('-').collect() } else { vec![part] };
+        for (index, part) in parts.into_iter().enumerate() {
+            let last = lines.last_mut().expect("there is a first");
+            // The family has a line of its own.
+            let begins = index == 0 && last.ends_with('/') && name.chars().count() > most;
+            if !last.is_empty() && (begins || last.chars().count() + part.chars().count() > most) {
+                lines.push(part.to_owned());
+            } else {
+                last.push_str(part);
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+/// How wide a column with names is, and that it is not made narrower.
+fn of_names(table: &mut comfy_table::Table, column: usize, style: Style) -> usize {
+    if let Some(column) = table.column_mut(column) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    style.columns() - OTHERS
 }
 
 /// What a minute of the incident takes; a scenario need not be about one.
