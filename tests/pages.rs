@@ -44,6 +44,10 @@ fn main() -> ExitCode {
             "the_page_of_orders_fits_every_screen_and_has_no_error",
             the_page_of_orders_fits_every_screen_and_has_no_error,
         ),
+        trial(
+            "the_page_of_the_past_fits_every_screen_and_has_no_error",
+            the_page_of_the_past_fits_every_screen_and_has_no_error,
+        ),
         trial("the_probe_sees_what_is_wrong", the_probe_sees_what_is_wrong),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -76,6 +80,15 @@ fn the_page_of_orders_fits_every_screen_and_has_no_error(browser: &Path) {
     let said = user.run(&["orders", "stack", "--start", "needs-first", "--strength", "2", "--ways", "none"]);
     let page = user.run(&["report", "last", "--as", "html"]).out;
     assert!(page.contains("class=\"edge\"") && page.contains("✕"), "no graph or no crash:\n{}", said.all());
+    fits(browser, &user, &page);
+}
+
+fn the_page_of_the_past_fits_every_screen_and_has_no_error(browser: &Path) {
+    let user = User::new();
+    let night = user.run(&["nightly", "aware-2022/as-it-was", "--repeats", "1", "--scale", "1m=5ms"]);
+    let page = fs::read_to_string(user.state().join("runs/history.html"));
+    let page = page.unwrap_or_else(|error| panic!("{error}: {}", night.all()));
+    assert!(page.contains("<svg class=\"spark\"") && page.contains("href=\"file:///"), "{page}");
     fits(browser, &user, &page);
 }
 

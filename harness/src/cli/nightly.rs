@@ -1,20 +1,26 @@
 //! `notafter nightly`: scenarios again and again, beside the nights before.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use super::{
     conditions::{Conditions, Manner, runtimes, seed},
     exit, find, interrupt,
     launch::launch,
     output::{complain, print, say, style},
+    page::link,
     remember::{Db, Memory},
     run::Junit,
 };
 use crate::{
     check::Summary,
-    error::{Error, Kind, Result},
+    error::{Context, Error, Kind, Result},
     past::{Judged, Kept, Night, Past, Series},
-    report::Nightly,
+    report::{self, Nightly},
     runner::Interrupt,
     runtime::Runtime,
     scenario::Scenario,
@@ -118,6 +124,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     if let Some(junit) = junit {
         junit.write(report.junit())?;
     }
+    summarize(&args.manner.runs(), &report, past)?;
     print(&if args.json { json + "\n" } else { report.render(style()) })?;
     let verdict = match report.verdict() {
         Summary::Passed => exit::AS_EXPECTED,
@@ -125,6 +132,19 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         Summary::Unknown => exit::UNKNOWN,
     };
     Ok(exit::worst(went.codes.into_iter().chain([verdict])))
+}
+
+/// Leaves the night as Markdown, and all nights as a page, beside the evidence of its runs.
+fn summarize(runs: &Path, report: &Nightly<'_>, past: &Past) -> Result<()> {
+    let page = report::past::page(&past.latest(None, None)?, link);
+    let summary = format!("night-{}.md", report.night);
+    fs::create_dir_all(runs).context(|| format!("cannot make the folder {}", runs.display()))?;
+    for (what, name, text) in [("summary", &*summary, report.markdown()), ("page", "history.html", page)] {
+        let path = runs.join(name);
+        fs::write(&path, text).context(|| format!("cannot write {}", path.display()))?;
+        say(format_args!("{what}: {}", path.display()));
+    }
+    Ok(())
 }
 
 fn judge(past: &Past, tonight: &[Kept], night: Night, accept: bool) -> Result<Option<Judged>> {

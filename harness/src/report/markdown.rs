@@ -105,7 +105,10 @@ fn milestones(measured: &Measurements<'_>) -> String {
 }
 
 /// A table of these rows, as many as there is room for; empty without a row.
-fn table<const N: usize>(header: &[&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(
+    header: &[&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut text = String::new();
     let mut more = 0_u64;
     for (index, row) in rows.into_iter().enumerate() {
@@ -119,7 +122,7 @@ fn table<const N: usize>(header: &[&str; N], rows: impl IntoIterator<Item = [Str
         }
     }
     if more > 0 {
-        let _ = writeln!(text, "\n{} more are in the page of the run.", words::count(more));
+        let _ = writeln!(text, "\n{} more are in the page.", words::count(more));
     }
     text
 }
@@ -130,7 +133,7 @@ fn cell(text: &str) -> String {
 }
 
 /// A text that brings no element of its own.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
@@ -170,9 +173,6 @@ mod tests {
         let text = markdown(&history);
         assert!(text.len() < ROOM, "{}", text.len());
         assert!(!text.contains("<b>"));
-        assert!(
-            text.contains("1,941 more are in the page of the run.")
-                || text.contains("Left out here: Operations")
-        );
+        assert!(text.contains("1,941 more are in the page.") || text.contains("Left out here: Operations"));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Style,
+    markdown::{self, escaped},
     past::{name, span, sparkline},
     table::{headline, lines, table, wrap},
 };
@@ -53,14 +54,7 @@ impl Nightly<'_> {
 
     /// For a terminal. Ends with a newline.
     pub fn render(&self, style: Style) -> String {
-        let runs: usize = self.judged.iter().map(|judged| judged.runs).sum();
-        let mut text = format!(
-            "{}: night {}, {} of {}\n",
-            headline(style, self.verdict()),
-            self.night,
-            words::counted(runs as u64, "run"),
-            words::counted(self.judged.len() as u64, "scenario"),
-        );
+        let mut text = format!("{}: {}\n", headline(style, self.verdict()), self.title());
         for worse in self.worse() {
             text.push_str(&wrap(style, &worse, 2));
         }
@@ -79,15 +73,58 @@ impl Nightly<'_> {
         let legend = "Usual is the median of the normal nights, latest the middle one of the last three nights, \
                       which are judged together. A bar is a night, tonight the last.";
         text.push_str(&wrap(style, legend, 0));
-        for (title, some) in
-            [("Left out", self.left_out), ("Skipped", self.skipped), ("No result", self.broken)]
-        {
+        for (title, some) in self.missing() {
             if !some.is_empty() {
                 let _ = writeln!(text, "\n{title}");
                 text.extend(some.iter().map(|one| wrap(style, one, 2)));
             }
         }
         text
+    }
+
+    /// As Markdown, for the summary of a CI job; below 64 kB for up to a hundred scenarios.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("## {}: {}\n\n", self.verdict().word().to_uppercase(), self.title());
+        for worse in self.worse() {
+            let _ = writeln!(text, "- **{}**", escaped(&worse));
+        }
+        if !self.judged.iter().any(Judged::regressed) {
+            text.push_str("Nothing got worse.\n");
+        }
+        let rows = self.judged.iter().flat_map(|judged| {
+            let title = format!("{} on {}", name(&judged.series), judged.series.runtime);
+            let verdict =
+                [title.clone(), "verdict".into(), String::new(), String::new(), says(&judged.turn).into()];
+            let durations = judged.durations.iter().map(move |lasted| {
+                let [what, tonight, _, usual, _, says, trend] = row(lasted);
+                [title.clone(), format!("{} {trend}", what.trim()), tonight, usual, says]
+            });
+            std::iter::once(verdict).chain(durations)
+        });
+        let _ =
+            write!(text, "\n{}", markdown::table(&["scenario", "what", "tonight", "usual", "says"], rows));
+        for (title, some) in self.missing() {
+            if !some.is_empty() {
+                let _ = writeln!(text, "\n### {title}\n");
+                text.extend(some.iter().map(|one| format!("- {}\n", escaped(&words::brief(one, 400)))));
+            }
+        }
+        text
+    }
+
+    /// What there is no verdict of, by the reason.
+    fn missing(&self) -> [(&'static str, &[String]); 3] {
+        [("Left out", self.left_out), ("Skipped", self.skipped), ("No result", self.broken)]
+    }
+
+    fn title(&self) -> String {
+        let runs: usize = self.judged.iter().map(|judged| judged.runs).sum();
+        format!(
+            "night {}, {} of {}",
+            self.night,
+            words::counted(runs as u64, "run"),
+            words::counted(self.judged.len() as u64, "scenario")
+        )
     }
 
     /// As one JSON object in one line: `schema`, `night`, `verdict`, `scenarios`, `left_out`, `skipped` and
@@ -144,15 +181,9 @@ impl Nightly<'_> {
     fn table(&self, style: Style) -> comfy_table::Table {
         let mut table = table(style, &["", ">tonight", ">latest", ">usual", ">p", "says", "nights"]);
         for judged in self.judged {
-            let verdict = match &judged.turn {
-                Turn::Unknown => "unknown",
-                Turn::AsExpected => "as expected",
-                Turn::AsBefore => "as before",
-                Turn::Turned(_) => "TURNED",
-            };
             let runs = words::counted(judged.runs as u64, "run");
             let title = format!("{} on {}", name(&judged.series), judged.series.runtime);
-            table.add_row([title.as_str(), &runs, "", "", "", verdict]);
+            table.add_row([title.as_str(), &runs, "", "", "", says(&judged.turn)]);
             for lasted in &judged.durations {
                 table.add_row(row(lasted));
             }
@@ -161,18 +192,26 @@ impl Nightly<'_> {
     }
 }
 
-fn row(lasted: &Lasted) -> Vec<String> {
+fn says(turn: &Turn) -> &'static str {
+    match turn {
+        Turn::Unknown => "unknown",
+        Turn::AsExpected => "as expected",
+        Turn::AsBefore => "as before",
+        Turn::Turned(_) => "TURNED",
+    }
+}
+
+/// Name, tonight, latest, usual, probability, what that says, and the nights as bars.
+fn row(lasted: &Lasted) -> [String; 7] {
     let trend = sparkline(&lasted.nights[lasted.nights.len().saturating_sub(SHOWN)..]);
-    let mut row = vec![format!("  {}", lasted.name), span(lasted.nights.last().copied())];
-    row.extend(match lasted.pace {
+    let [latest, usual, p, says] = match lasted.pace {
         Pace::Unknown { more } => {
             [String::new(), String::new(), String::new(), format!("unknown, {more} more")]
         }
         Pace::Usual(at) => [words::span(at.now), words::span(at.usual), probability(at.p), "as usual".into()],
         Pace::Slower(at) => [words::span(at.now), words::span(at.usual), probability(at.p), "SLOWER".into()],
-    });
-    row.push(trend);
-    row
+    };
+    [format!("  {}", lasted.name), span(lasted.nights.last().copied()), latest, usual, p, says, trend]
 }
 
 /// Three digits are enough to see which side of the level it is on.
