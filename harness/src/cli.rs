@@ -84,7 +84,7 @@ enum Command {
     Watch(watch::Args),
     /// Print the alerts that go with `watch`
     Alerts(alerts::Args),
-    /// Print how a scenario is repaired by hand: what to type, what to see, how long it took last time
+    /// Print how a scenario is repaired by hand: what to type, and what to see then
     Runbook(runbook::Args),
     /// Show the report of a run of the past
     Report(report::Args),
