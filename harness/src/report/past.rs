@@ -34,7 +34,7 @@ const OTHERS: usize = 66;
 pub fn runs(runs: &[Kept], style: Style) -> String {
     let header = ["run", "when (UTC)", "scenario", "on", "verdict", ">recover", ">outage", ">drain"];
     let mut table = table(style, &header);
-    let most = of_names(&mut table, 2, style);
+    let most = of_names(&mut table, &[0, 2, 3], style);
     for run in runs {
         let durations = run.result.measurements.durations().map(|taken| taken.map(|taken| taken.median));
         let [recover, outage, drain] = durations.map(span);
@@ -58,7 +58,7 @@ pub fn runs(runs: &[Kept], style: Style) -> String {
 fn trends(runs: &[Kept], style: Style) -> String {
     let header = ["scenario", "on", "as expected", "duration", ">median", ">latest", "trend"];
     let mut table = table(style, &header);
-    let most = of_names(&mut table, 0, style);
+    let most = of_names(&mut table, &[0, 1], style);
     for (series, runs) in by_series(runs) {
         let good = runs.iter().filter(|run| run.result.expected).count();
         let mut first = [tabled(series, most), series.runtime.clone(), format!("{good} of {}", runs.len())];
@@ -365,10 +365,12 @@ fn broken(name: &str, most: usize) -> String {
     lines.join("\n")
 }
 
-/// How wide a column with names is, and that it is not made narrower.
-fn of_names(table: &mut comfy_table::Table, column: usize, style: Style) -> usize {
-    if let Some(column) = table.column_mut(column) {
-        column.set_constraint(ColumnConstraint::ContentWidth);
+/// How wide a column with names is; these columns, it among them, are not made narrower.
+fn of_names(table: &mut comfy_table::Table, columns: &[usize], style: Style) -> usize {
+    for column in columns {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     style.columns() - OTHERS
 }
