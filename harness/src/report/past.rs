@@ -34,7 +34,7 @@ const OTHERS: usize = 66;
 pub fn runs(runs: &[Kept], style: Style) -> String {
     let header = ["run", "when (UTC)", "scenario", "on", "verdict", ">recover", ">outage", ">drain"];
     let mut table = table(style, &header);
-    let most = of_names(&mut table, &[0, 2, 3, 5], style);
+    let most = of_names(&mut table, &[0, 2, 3, 4, 5, 6, 7], style);
     for run in runs {
         let durations = run.result.measurements.durations().map(|taken| taken.map(|taken| taken.median));
         let [recover, outage, drain] = durations.map(span);
