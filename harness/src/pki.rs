@@ -13,6 +13,7 @@ mod identity;
 mod issuer;
 mod mount;
 mod parsed;
+mod revocation;
 mod text;
 mod validity;
 

@@ -122,7 +122,7 @@ fn a_leaf_without_what_leads_to_a_root_is_of_an_unknown_issuer() {
 fn a_revocation_list_names_who_is_on_it_and_runs_out() {
     let authority = authority();
     let (on, off) = (issue(&authority, Validity::lasting(HOUR)), issue(&authority, Validity::lasting(HOUR)));
-    let list = authority.issuer().revoke(&[&on], Validity::lasting(HOUR)).expect("a list");
+    let list = authority.issuer().revoke(&[on.leaf()], Validity::lasting(HOUR)).expect("a list");
     let with = |credential: &Credential, list: &str| credential.clone().with_revocations(list);
     assert_eq!(openssl_with_lists(&with(&on, &list), Question::now()), Judgement::Revoked);
     assert_eq!(openssl_with_lists(&with(&off, &list), Question::now()), Judgement::Accepted);

@@ -52,7 +52,7 @@ impl Fault for Revoked {
         let authority = context.pki.authority(&authority)?;
         let issue = |service: &str| authority.issue(&Identity::service(service), Validity::lasting(LASTING));
         let (shown, presented) = (issue(&client.0)?, issue(&server.0)?);
-        let list = authority.issuer().revoke(&[&shown], Validity::lasting(LASTING))?;
+        let list = authority.issuer().revoke(&[shown.leaf()], Validity::lasting(LASTING))?;
         let presented = presented.with_revocations(&list);
         let listed = replace_for(context, server, &presented, Purpose::Companion, None)?;
         signal_reload(context, std::slice::from_ref(&listed)).await?;

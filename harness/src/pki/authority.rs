@@ -9,8 +9,9 @@ use rcgen::{
 use super::{
     Credential, Identity, Issuer, PkiError, Validity,
     issuer::{common_name, serial},
-    text,
+    revocation, text,
 };
+use crate::history::Leaf;
 
 /// A certificate authority: a root that is trusted, and under it an issuing CA that signs leaves.
 ///
@@ -171,6 +172,15 @@ impl Authority {
         self.issuer = self.present.issuer(None, &[])?;
         self.retired.clear();
         Ok(())
+    }
+
+    /// Lists of revoked certificates, PEM: the issuing CA's, which has these leaves, and the root's, which
+    /// is empty. Who checks one CA of a chain often wants a list of each; who reads one list reads the first.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn revocation_lists(&self, revoked: &[&Leaf], validity: Validity) -> Result<String, PkiError> {
+        Ok(self.issuer.revoke(revoked, validity)? + &revocation::list(&self.present.root, &[], validity)?)
     }
 
     /// Puts the issuing CA into a folder, written like a mount: its certificate as `tls.crt`, its

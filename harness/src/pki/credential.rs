@@ -13,7 +13,7 @@ use rustls::pki_types::{
 };
 
 use super::{
-    PkiError,
+    Identity, PkiError, Validity, issuer,
     mount::{self, Files},
     parsed, text,
 };
@@ -77,6 +77,18 @@ impl Credential {
     /// error: its holder trusts nobody.
     pub fn bundle_der(&self) -> Result<Vec<CertificateDer<'static>>, PkiError> {
         certificates(self.bundle_pem.as_bytes()).map_err(|found| PkiError::NotACertificate { found })
+    }
+
+    /// A certificate that nobody but itself vouches for, with a new key. It trusts itself.
+    ///
+    /// # Errors
+    /// If a name is not ASCII, or the operating system has no random bytes.
+    pub fn self_signed(identity: &Identity, validity: Validity) -> Result<Self, PkiError> {
+        let minting = || PkiError::minting(format!("a self-signed `{}`", identity.common_name));
+        let key = KeyPair::generate().map_err(minting())?;
+        let params = issuer::leaf_params(identity, validity, issuer::serial()?)?;
+        let certificate = params.self_signed(&key).map_err(minting())?;
+        Self::issuing(&certificate, None, Arc::new(key), certificate.pem())
     }
 
     /// The same chain and key, for a holder that trusts somebody else.

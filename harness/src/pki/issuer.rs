@@ -7,12 +7,12 @@ use std::{
 };
 
 use rcgen::{
-    CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SanType, SerialNumber,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    SanType, SerialNumber,
 };
 use rustls::crypto::SecureRandom;
 
-use super::{Credential, Identity, PkiError, Usage, Validity, parsed, text};
+use super::{Credential, Identity, PkiError, Usage, Validity, parsed, revocation, text};
 use crate::{history::Leaf, service::CHAIN_FILE};
 
 /// Signs leaves. It is parsed once; issuing costs little more than a key and a signature.
@@ -81,24 +81,8 @@ impl Issuer {
     ///
     /// # Errors
     /// If the operating system has no random bytes, or the validity ends before it begins.
-    pub fn revoke(&self, leaves: &[&Credential], validity: Validity) -> Result<String, PkiError> {
-        let (this_update, next_update) = validity.datetimes();
-        let revoked = |credential: &&Credential| RevokedCertParams {
-            serial_number: SerialNumber::from_slice(&text::octets(&credential.leaf().serial)),
-            revocation_time: this_update,
-            reason_code: Some(RevocationReason::KeyCompromise),
-            invalidity_date: None,
-        };
-        let list = CertificateRevocationListParams {
-            this_update,
-            next_update,
-            crl_number: serial()?,
-            issuing_distribution_point: None,
-            revoked_certs: leaves.iter().map(revoked).collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        let list = list.signed_by(&self.signer).map_err(PkiError::minting("a revocation list"))?;
-        Ok(text::pem("X509 CRL", list.der()))
+    pub fn revoke(&self, leaves: &[&Leaf], validity: Validity) -> Result<String, PkiError> {
+        revocation::list(&self.signer, leaves, validity)
     }
 
     fn certify(
@@ -141,7 +125,8 @@ pub(super) fn common_name(name: &str) -> DistinguishedName {
     distinguished
 }
 
-fn leaf_params(
+/// What a leaf says.
+pub(super) fn leaf_params(
     identity: &Identity,
     validity: Validity,
     serial: SerialNumber,
