@@ -74,6 +74,7 @@ pub(crate) fn watched() -> Vec<PathBuf> {
 /// Gives what could not be removed, in words.
 pub fn clean_up(folder: &RunFolder) -> Vec<String> {
     crate::procfs::kill_run(folder.id());
+    crate::procfs::kill_in(&folder.service(""));
     let mut left = Vec::new();
     if let Err(error) = crate::runtime::containers::remove_run(folder.id()) {
         left.push(error.to_string());

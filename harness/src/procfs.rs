@@ -1,6 +1,6 @@
 //! Processes as /proc shows them: which belong to a run, and whether an owner still lives.
 
-use std::{fmt, fs, os::unix::ffi::OsStrExt, str::FromStr};
+use std::{fmt, fs, os::unix::ffi::OsStrExt, path::Path, str::FromStr};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -88,11 +88,15 @@ pub fn zombies_of(parent: u32) -> Vec<u32> {
 
 /// Kills every process of a run until two looks in a row find none. Gives how many were killed.
 pub fn kill_run(run: &str) -> usize {
+    kill_all(|| of_run(run))
+}
+
+fn kill_all(find: impl Fn() -> Vec<u32>) -> usize {
     let mut killed = 0;
     let mut clean = 0;
     // A fork may slip through one look; an endless fork is not ours.
     for _ in 0..1000 {
-        let found = of_run(run);
+        let found = find();
         if found.is_empty() {
             clean += 1;
             if clean == 2 {
@@ -111,6 +115,17 @@ pub fn kill_run(run: &str) -> usize {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     killed
+}
+
+/// Kills every process whose working directory is this folder or one in it, this process excepted,
+/// until two looks in a row find none. It finds those who have overwritten their environment to have
+/// a nicer name in lists of processes, as many servers do.
+pub fn kill_in(folder: &Path) {
+    kill_all(|| others().filter(|pid| works_in(*pid, folder)).collect());
+}
+
+fn works_in(pid: u32, folder: &Path) -> bool {
+    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
 }
 
 fn started(pid: u32) -> Option<u64> {

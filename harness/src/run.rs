@@ -167,6 +167,12 @@ pub fn state_folder() -> PathBuf {
         .unwrap_or_else(|| std::env::temp_dir().join("notafter"))
 }
 
+/// Where runs are kept whose services have no privileges: they could not get through to a folder in
+/// the home of root.
+pub fn shared_folder() -> PathBuf {
+    std::env::temp_dir().join("notafter")
+}
+
 /// The folders of all runs below the state folder, oldest first.
 pub fn runs(state: &Path) -> Vec<RunFolder> {
     let mut found: Vec<(SystemTime, RunFolder)> = fs::read_dir(state.join("runs"))

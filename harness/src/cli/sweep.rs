@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<u8> {
 /// If a runtime that is there cannot be asked.
 pub fn left_over() -> Result<BTreeMap<String, Left>> {
     let mut left: BTreeMap<String, Left> = BTreeMap::new();
-    for folder in run::runs(&state_folder()) {
+    for folder in [state_folder(), run::shared_folder()].iter().flat_map(|state| run::runs(state)) {
         if folder.has_secrets() {
             left.entry(folder.id().to_owned()).or_default().folder = Some(folder.path().to_owned());
         }
