@@ -18,6 +18,7 @@ mod nightly;
 mod orders;
 pub(crate) mod output;
 mod page;
+mod profile;
 mod progress;
 pub(crate) mod quote;
 mod remember;
@@ -86,6 +87,8 @@ enum Command {
     Alerts(alerts::Args),
     /// Print how a scenario is repaired by hand: what to type, and what to see then
     Runbook(runbook::Args),
+    /// Find out what TLS servers do with certificates, by experiment
+    Profile(profile::Args),
     /// Show the report of a run of the past
     Report(report::Args),
     /// Remove what dead runs left behind
@@ -146,6 +149,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
             ended
         }
         Command::Alerts(args) => alerts::run(args),
+        Command::Profile(args) => runtime.block_on(profile::run(suite, args)),
         Command::Sweep(args) => sweep::run(args),
         Command::Doctor => runtime.block_on(doctor::run()),
         Command::Completions(args) => completions::run(args, Cli::command()),

@@ -16,7 +16,7 @@ pub mod finding;
 mod html;
 mod instant;
 mod kubeadm;
-mod markdown;
+pub(crate) mod markdown;
 pub(crate) mod openmetrics;
 pub mod owners;
 mod rules;

@@ -53,6 +53,9 @@ mod words;
 pub mod inventory;
 pub mod watcher;
 
+// What servers do with them that others wrote.
+pub mod profile;
+
 // How people use it.
 pub mod cli;
 pub mod testing;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     history::RunInfo,
     multicall::Program,
+    profile::Server,
     scenario::Scenario,
     system::{Span, System},
 };
@@ -18,6 +19,8 @@ pub struct Suite {
     pub systems: Vec<fn() -> System>,
     /// Scenarios that can be run.
     pub templates: Vec<Template>,
+    /// Servers that others wrote, whose behaviour can be found out.
+    pub servers: Vec<Server>,
     /// Families whose mitigations can be taken away one by one.
     pub ablations: Vec<Ablation>,
     /// Defects that checks must catch.
@@ -103,6 +106,7 @@ impl Suite {
             }
         }
         self.templates.extend(other.templates);
+        self.servers.extend(other.servers);
         self.ablations.extend(other.ablations);
         self.zoo.extend(other.zoo);
         self

@@ -43,7 +43,8 @@ pub fn markdown(inventory: &Inventory) -> String {
     lines.join("\n") + "\n"
 }
 
-fn row(cells: &[&str]) -> String {
+/// One row of a table; what stands in it is no markup.
+pub(crate) fn row(cells: &[&str]) -> String {
     let cells: Vec<_> = cells.iter().map(|cell| escaped(cell)).collect();
     format!("| {} |", cells.join(" | "))
 }

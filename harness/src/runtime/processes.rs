@@ -65,7 +65,7 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
 }
 
 /// Finds a block 127.x.y.0/24 in which nobody listens on our ports, and marks it as taken.
-fn reserve(run: &str, services: usize) -> Result<(Ipv4Addr, TcpListener)> {
+pub(crate) fn reserve(run: &str, services: usize) -> Result<(Ipv4Addr, TcpListener)> {
     if services >= usize::from(MARK) {
         return Err(Error::usage(format!(
             "{services} services do not fit into one block of {MARK} addresses"
@@ -102,7 +102,8 @@ fn free(block: Ipv4Addr, services: usize) -> std::io::Result<TcpListener> {
     Ok(mark)
 }
 
-fn nth(block: Ipv4Addr, index: usize) -> Ipv4Addr {
+/// The address of a place in a block, from 0 on.
+pub(crate) fn nth(block: Ipv4Addr, index: usize) -> Ipv4Addr {
     nth_byte(block, u8::try_from(index + 1).unwrap_or(MARK - 1))
 }
 

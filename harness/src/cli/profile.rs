@@ -1,0 +1,109 @@
+//! `notafter profile`: what a TLS server does with certificates, found out by experiment.
+
+use std::{fs, path::PathBuf};
+
+use super::{
+    exit,
+    output::{print, say, style},
+};
+use crate::{
+    error::{Context, Error, Result},
+    profile::{self, Profile, Server},
+    suite::Suite,
+    words,
+};
+
+/// Which servers are tried, and how it is told.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Servers that are installed here
+    #[arg(required_unless_present = "compare", value_name = "SERVER")]
+    servers: Vec<String>,
+
+    /// Print one JSON object a server; what --compare reads
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+
+    /// Print Markdown, for a wiki or a ticket
+    #[arg(long)]
+    markdown: bool,
+
+    /// Try nothing; tell in which cells two profiles differ that were kept with --json
+    #[arg(long, num_args = 2, value_names = ["A.JSON", "B.JSON"],
+          conflicts_with_all = ["servers", "json", "markdown"])]
+    compare: Option<Vec<PathBuf>>,
+}
+
+const AFTER_HELP: &str = "\
+Each question is tried on a server of its own, with a private configuration, on a loopback
+address. No server that runs already is touched, and nothing is left.
+
+Exit codes: 0 every question has an answer, or two profiles are the same; 1 they differ;
+2 a question has no answer; 3 a server is not installed.";
+
+/// Tries and tells, or compares.
+///
+/// # Errors
+/// If a server is unknown or missing, or a profile cannot be read.
+pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
+    if let Some([a, b]) = args.compare.as_deref() {
+        return compare(a, b);
+    }
+    let servers = args.servers.iter().map(|name| find(suite, name)).collect::<Result<Vec<_>>>()?;
+    let mut whole = true;
+    for server in servers {
+        let began = std::time::Instant::now();
+        let profile = tokio::select! {
+            profile = profile::profile(server) => profile?,
+            _ = tokio::signal::ctrl_c() => return Err(Error::interrupted()),
+        };
+        let took = words::span(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        say(format_args!("{} was asked in {took}", server.name));
+        print(&tell(&profile, args)?)?;
+        whole &= profile.unknown() == 0;
+    }
+    Ok(if whole { exit::AS_EXPECTED } else { exit::UNKNOWN })
+}
+
+fn tell(profile: &Profile, args: &Args) -> Result<String> {
+    Ok(if args.json {
+        let text = serde_json::to_string_pretty(profile);
+        text.context(|| "cannot write a profile".into())? + "\n"
+    } else if args.markdown {
+        profile::markdown(profile)
+    } else {
+        profile::table(profile, style())
+    })
+}
+
+fn find<'s>(suite: &'s Suite, name: &str) -> Result<&'s Server> {
+    suite.servers.iter().find(|server| server.name == name).ok_or_else(|| {
+        let known: Vec<_> = suite.servers.iter().map(|server| server.name).collect();
+        let nearest = known
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        let hint = match nearest {
+            Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.8 => {
+                format!("did you mean `{nearest}`?")
+            }
+            _ => format!("there are: {}", known.join(", ")),
+        };
+        Error::usage(format!("no server is called `{name}`")).hint(hint)
+    })
+}
+
+fn compare(a: &PathBuf, b: &PathBuf) -> Result<u8> {
+    let (a, b) = (read(a)?, read(b)?);
+    print(&profile::comparison(&a, &b, style()))?;
+    Ok(if a.differences(&b).is_empty() { exit::AS_EXPECTED } else { exit::NOT_AS_EXPECTED })
+}
+
+fn read(path: &PathBuf) -> Result<Profile> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Error::usage(format!("{} is no profile: {error}", path.display()))
+            .hint("`notafter profile SERVER --json` writes one")
+    };
+    let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+    serde_json::from_str(&text).map_err(|error| unreadable(&error))
+}

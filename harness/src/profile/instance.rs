@@ -1,0 +1,397 @@
+//! One server that runs: a folder, a process, an address.
+//!
+//! It is no [`crate::runtime::Cluster`]: the supervisor starts this very executable with the
+//! configuration of our own services, and starts it again when it exits. Here the program is somebody
+//! else's, its configuration is its own, and that it exits is an answer.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    net::SocketAddr,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    process::{Child, Command},
+    time::timeout,
+};
+
+use super::{Client, Denial, Server, Way, program::Program};
+use crate::{
+    error::{Context, Error, Result},
+    pki::Credential,
+    procfs,
+    service::{BUNDLE_FILE, HEALTH_PORT, RUN},
+    words,
+};
+
+/// How long a server may take until it serves.
+const READY: Duration = Duration::from_secs(15);
+/// How long one may take to end before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long a command of its own may take.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long preparations may take: a database on a busy machine is slow.
+const PREPARED: Duration = Duration::from_secs(30);
+
+/// What an instance is given.
+pub(super) struct Place<'l> {
+    /// Its folder; made here.
+    pub home: PathBuf,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The run that it belongs to.
+    pub run: &'l str,
+    /// Its lists of revoked certificates, PEM.
+    pub lists: Option<String>,
+}
+
+/// One server that runs, or has ended by itself. Dropped, it is killed with all that it started, and
+/// its folder is removed.
+pub(super) struct Instance<'l> {
+    pub server: &'l Server,
+    pub address: SocketAddr,
+    program: &'l Program,
+    run: &'l str,
+    home: PathBuf,
+    lists: bool,
+    installed: Files,
+    child: Option<Child>,
+}
+
+/// The files of a credential, as they lie there.
+#[derive(Clone, Default)]
+pub(super) struct Files {
+    pub chain: String,
+    pub key: String,
+    pub bundle: String,
+}
+
+impl Files {
+    /// Those of a credential, and whom to trust.
+    pub fn of(credential: &Credential, bundle: &str) -> Self {
+        Self { chain: credential.chain_pem().into(), key: credential.key_pem().into(), bundle: bundle.into() }
+    }
+}
+
+impl<'l> Instance<'l> {
+    /// Lays everything out and starts it; it may not be ready yet.
+    pub async fn start(
+        server: &'l Server,
+        program: &'l Program,
+        place: Place<'l>,
+        files: Files,
+    ) -> Result<Self> {
+        let Place { home, address, run, lists } = place;
+        let mut instance = Self {
+            server,
+            address,
+            program,
+            run,
+            home,
+            lists: lists.is_some(),
+            installed: Files::default(),
+            child: None,
+        };
+        instance.make_folder(&instance.home)?;
+        instance.make_folder(&instance.credentials())?;
+        if let Some(lists) = lists {
+            instance.write(&instance.credentials().join(LISTS), &lists)?;
+        }
+        instance.install(files)?;
+        for (name, text) in server.files {
+            instance.write(&instance.home.join(name), &instance.fill(text))?;
+        }
+        if let [command, arguments @ ..] = server.prepare {
+            instance.prepare(command, arguments).await?;
+        }
+        instance.spawn()?;
+        Ok(instance)
+    }
+
+    /// Replaces the files of its credential, each with a rename.
+    pub fn install(&mut self, files: Files) -> Result<()> {
+        let folder = self.credentials();
+        let Server { chain_file, key_file, .. } = self.server;
+        for (name, text) in
+            [(*chain_file, &files.chain), (*key_file, &files.key), (BUNDLE_FILE, &files.bundle)]
+        {
+            self.write(&folder.join(name), text)?;
+        }
+        self.installed = files;
+        Ok(())
+    }
+
+    /// Tells it to use what was replaced. Gives what it answered, if it answers.
+    ///
+    /// # Errors
+    /// If it refuses, or is not there any more.
+    pub async fn reload(&mut self, way: &Way) -> Result<String> {
+        match way {
+            Way::Hangup => self.signal(Signal::HUP),
+            Way::Say { socket, commands, .. } => self.say(socket, commands).await,
+            Way::Restart => {
+                self.stop().await;
+                self.spawn()?;
+                Ok(String::new())
+            }
+        }
+    }
+
+    /// Waits until a client is served. Gives how long that took.
+    ///
+    /// # Errors
+    /// That it has ended, or does not serve, with its last words.
+    pub async fn ready(&mut self, client: &Client) -> Result<Duration> {
+        let began = Instant::now();
+        loop {
+            let answer = client.once(self.address, self.server.protocol).await.answer;
+            let denial = match answer {
+                Ok(_) if self.listens().await => return Ok(began.elapsed()),
+                Ok(_) => "it still starts".into(),
+                Err(denial) => denial.to_string(),
+            };
+            let last = self.last_words();
+            if let Some(ended) = self.ended() {
+                return Err(Error::new(format!("{} {ended}: {last}", self.server.name)));
+            }
+            if began.elapsed() > READY {
+                let limit = READY.as_secs();
+                return Err(Error::new(format!(
+                    "{} does not serve in {limit} s: {denial}; its last words: {last}",
+                    self.server.name
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether it can be told to reload: it may serve before that.
+    async fn listens(&self) -> bool {
+        for way in self.server.ways {
+            if let Way::Say { socket, .. } = way
+                && UnixStream::connect(self.home.join(socket)).await.is_err()
+            {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<String> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        Some(status.code().map_or_else(|| "was killed".into(), |code| format!("exits with code {code}")))
+    }
+
+    /// How much it has said so far: a mark for [`Self::said_since`].
+    pub fn mark(&self) -> usize {
+        fs::metadata(self.log()).map_or(0, |meta| usize::try_from(meta.len()).unwrap_or(usize::MAX))
+    }
+
+    /// The line that it said since a mark and that tells most about TLS; it has a moment to say it.
+    pub async fn said_since(&self, mark: usize) -> Option<String> {
+        for _ in 0..15 {
+            let said = fs::read(self.log()).unwrap_or_default();
+            let said = String::from_utf8_lossy(said.get(mark..).unwrap_or_default()).into_owned();
+            if let Some(line) = telling(&said) {
+                return Some(self.brief(line));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        None
+    }
+
+    /// The last line that tells something.
+    pub fn last_words(&self) -> String {
+        let said = fs::read(self.log()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let line = telling(&said).or_else(|| said.trim_end().lines().next_back());
+        line.map_or_else(|| "it said nothing".into(), |line| self.brief(line))
+    }
+
+    /// Without what differs from machine to machine.
+    fn brief(&self, line: &str) -> String {
+        words::brief(&line.replace(&*self.home.to_string_lossy(), "..."), 200)
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log());
+        let log = log.context(|| format!("cannot write {}", self.log().display()))?;
+        let arguments = self.server.command.iter().map(|argument| self.fill(argument));
+        let child = self.command(&self.program.path, arguments, &log)?.spawn();
+        self.child = Some(child.context(|| format!("cannot start {}", self.program.path.display()))?);
+        Ok(())
+    }
+
+    async fn prepare(&self, command: &str, arguments: &[&str]) -> Result<()> {
+        let log = File::create(self.home.join("prepare.log"));
+        let log = log.context(|| format!("cannot write in {}", self.home.display()))?;
+        let path = PathBuf::from(self.fill(command));
+        let arguments = arguments.iter().map(|argument| self.fill(argument));
+        let mut child = self
+            .command(&path, arguments, &log)?
+            .spawn()
+            .context(|| format!("cannot start {}", path.display()))?;
+        match timeout(PREPARED, child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            _ => {
+                let said = fs::read_to_string(self.home.join("prepare.log")).unwrap_or_default();
+                let last = said.trim_end().lines().next_back().unwrap_or("it said nothing");
+                Err(Error::new(format!("{} fails: {last}", path.display())))
+            }
+        }
+    }
+
+    fn command(
+        &self,
+        program: &Path,
+        arguments: impl Iterator<Item = String>,
+        log: &File,
+    ) -> Result<Command> {
+        let copy = || log.try_clone().context(|| "cannot share a log".into());
+        let mut command = std::process::Command::new(program);
+        command
+            .args(arguments.filter(|argument| !argument.is_empty()))
+            .env(RUN, self.run)
+            // Whoever overwrites its environment is still found by its folder.
+            .current_dir(&self.home)
+            .stdin(Stdio::null())
+            .stdout(copy()?)
+            .stderr(copy()?)
+            .process_group(0);
+        if let Some((user, group)) = self.program.user {
+            command.uid(user).gid(group);
+        }
+        let mut command = Command::from(command);
+        command.kill_on_drop(true);
+        Ok(command)
+    }
+
+    async fn stop(&mut self) {
+        let _ = self.signal(Signal::TERM);
+        if let Some(mut child) = self.child.take() {
+            let _ = timeout(GRACE, child.wait()).await;
+            // Workers and generations of before go with it.
+            procfs::kill_in(&self.home);
+            let _ = child.wait().await;
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<String> {
+        if let Some(ended) = self.ended() {
+            return Err(Error::new(format!("{} {ended}: {}", self.server.name, self.last_words())));
+        }
+        let pid = self.child.as_ref().and_then(Child::id).and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let pid = pid.ok_or_else(|| Error::new(format!("{} does not run", self.server.name)))?;
+        kill_process(pid, signal).context(|| format!("cannot signal {}", self.server.name))?;
+        Ok(String::new())
+    }
+
+    async fn say(&self, socket: &str, commands: &[(&str, &str)]) -> Result<String> {
+        let path = self.home.join(socket);
+        let mut said = String::new();
+        for (command, expected) in commands {
+            let asked = async {
+                let mut stream = UnixStream::connect(&path).await?;
+                stream.write_all(self.fill(command).as_bytes()).await?;
+                let mut answer = Vec::new();
+                // Some go on after a line break; some reload at once, and cut the connection.
+                while !answer.ends_with(b"\n") && matches!(stream.read_buf(&mut answer).await, Ok(1..)) {}
+                let _ = timeout(Duration::from_millis(50), stream.read_to_end(&mut answer)).await;
+                std::io::Result::Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+            };
+            let answer = timeout(ANSWER, asked).await.map_err(|_| Error::new("no answer at its socket"))?;
+            let answer = answer.context(|| format!("cannot talk to {socket}"))?;
+            if !answer.contains(expected) {
+                return Err(Error::new(format!("it answers `{}`", self.brief(&answer))));
+            }
+            said = answer;
+        }
+        Ok(self.brief(&said))
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let credentials = self.credentials();
+        let path = |name: &str| credentials.join(name).display().to_string();
+        let revocation = if self.lists { self.server.revocation.unwrap_or_default() } else { "" };
+        text.replace("{revocation}", revocation)
+            .replace("{lists}", &path(LISTS))
+            .replace("{home}", &self.home.display().to_string())
+            .replace("{bin}", &self.program.folder().display().to_string())
+            .replace("{address}", &self.address.ip().to_string())
+            .replace("{port}", &self.address.port().to_string())
+            .replace("{peer_port}", &HEALTH_PORT.to_string())
+            .replace("{chain}", &path(self.server.chain_file))
+            .replace("{key}", &path(self.server.key_file))
+            .replace("{bundle}", &path(BUNDLE_FILE))
+            .replace("{chain_pem}", self.installed.chain.trim_end())
+            .replace("{key_pem}", self.installed.key.trim_end())
+            .replace("{bundle_pem}", self.installed.bundle.trim_end())
+    }
+
+    fn make_folder(&self, path: &Path) -> Result<()> {
+        fs::create_dir(path)
+            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o700)))
+            .context(|| format!("cannot make {}", path.display()))?;
+        self.give(path)
+    }
+
+    /// A file that only its owner may read; whoever reads it meanwhile has the old one or the new one.
+    fn write(&self, path: &Path, text: &str) -> Result<()> {
+        let fresh = path.with_extension("fresh");
+        fs::write(&fresh, text)
+            .and_then(|()| fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600)))
+            .context(|| format!("cannot write {}", fresh.display()))?;
+        self.give(&fresh)?;
+        fs::rename(&fresh, path).context(|| format!("cannot replace {}", path.display()))
+    }
+
+    fn give(&self, path: &Path) -> Result<()> {
+        let Some((user, group)) = self.program.user else { return Ok(()) };
+        std::os::unix::fs::chown(path, Some(user), Some(group))
+            .context(|| format!("cannot give {} to user {user}", path.display()))
+    }
+
+    fn credentials(&self) -> PathBuf {
+        self.home.join("credentials")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("log")
+    }
+}
+
+impl Drop for Instance<'_> {
+    fn drop(&mut self) {
+        procfs::kill_in(&self.home);
+        // What cannot be removed here goes with the run's folder.
+        let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+/// The file of revocation lists.
+const LISTS: &str = "lists.pem";
+
+/// The last line that is about certificates, or about trouble.
+fn telling(said: &str) -> Option<&str> {
+    let about = |words: &'static [&'static str]| {
+        said.lines().rev().find(move |line| {
+            let line = line.to_ascii_lowercase();
+            words.iter().any(|word| line.contains(word))
+        })
+    };
+    about(&["certificate", "x509", "private key"])
+        .or_else(|| about(&["ssl", "tls", "pem"]))
+        .or_else(|| about(&["err", "fatal", "fail", "alert"]))
+}
+
+/// A denial in an answer: how a client learns it.
+pub(super) fn refused(denial: &Denial) -> String {
+    format!("refused: {denial}")
+}

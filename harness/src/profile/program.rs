@@ -1,0 +1,93 @@
+//! Where the program of a server is, which version it has, and as whom it runs.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use super::Server;
+use crate::error::{Error, Result};
+
+/// Where systems keep daemons, whatever `PATH` says.
+const DAEMONS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// How long a program may take to say its version.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The program of a server, on this machine.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its file, or a link to it: some are told by their name what to be.
+    pub path: PathBuf,
+    /// What it says its version is.
+    pub version: String,
+    /// User and group as whom it must run; none if as we do.
+    pub(super) user: Option<(u32, u32)>,
+}
+
+impl Program {
+    /// Finds the program of a server.
+    ///
+    /// # Errors
+    /// If it is not installed, does not say its version, or there is nobody to run it as.
+    pub async fn find(server: &Server) -> Result<Self> {
+        let path = folders(server).map(|folder| folder.join(server.program)).find(|path| path.is_file());
+        let path = path.ok_or_else(|| {
+            Error::missing(format!("`{}` is not installed: no `{}` in PATH", server.name, server.program))
+                .hint(format!("on Debian: apt-get install {}", server.package))
+        })?;
+        let user = if server.unprivileged && rustix::process::geteuid().is_root() {
+            Some(user().ok_or_else(|| {
+                Error::missing(format!("{} refuses to run as root, and there is no other user", server.name))
+            })?)
+        } else {
+            None
+        };
+        let asked = tokio::process::Command::new(&path)
+            .args(server.version)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let said = tokio::time::timeout(LIMIT, asked)
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| Error::missing(format!("{} does not say its version", path.display())))?;
+        let said = [said.stdout, said.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let version = said.lines().next().unwrap_or_default().trim().to_owned();
+        Ok(Self { path, version, user })
+    }
+
+    /// The folder that it is in, with its helpers.
+    pub(super) fn folder(&self) -> PathBuf {
+        let file = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        file.parent().unwrap_or(Path::new("/")).to_owned()
+    }
+}
+
+/// Where it may be: the newest of several versions first, then `PATH`.
+fn folders(server: &Server) -> impl Iterator<Item = PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = server
+        .versions
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    versions.into_iter().map(|(_, folder)| folder).chain(path).chain(DAEMONS.map(PathBuf::from))
+}
+
+/// User and group of somebody without privileges: `passwd(5)`.
+fn user() -> Option<(u32, u32)> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let find = |name: &str| {
+        let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    find("nobody")
+}

@@ -1,0 +1,71 @@
+//! A server that somebody else wrote, as data: its configuration, how it starts, how it reloads.
+
+use super::Protocol;
+
+/// A server that somebody else wrote.
+///
+/// In [`Self::files`], [`Self::prepare`], [`Self::command`] and [`Way::Say`], these stand for what an
+/// instance has of its own: `{home}` its folder, which is also its working directory; `{bin}` the folder
+/// of its program; `{address}`, `{port}` and `{peer_port}` where it listens; `{chain}`, `{key}` and
+/// `{bundle}` the files of its credential; `{chain_pem}`, `{key_pem}` and `{bundle_pem}` what lies in them
+/// now; `{revocation}` the line of [`Self::revocation`], or nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Server {
+    /// What people call it.
+    pub name: &'static str,
+    /// Its program, found in `PATH` and where systems keep their daemons.
+    pub program: &'static str,
+    /// A folder with one folder a version, each with the program in `bin`; Debian keeps some servers so.
+    pub versions: Option<&'static str>,
+    /// The Debian package that has it.
+    pub package: &'static str,
+    /// The arguments with which it says its version, in its first line.
+    pub version: &'static [&'static str],
+    /// Files in its folder: name, and what lies in it.
+    pub files: &'static [(&'static str, &'static str)],
+    /// A command that lays out its data, without the program's own folder: none if there is nothing to do.
+    pub prepare: &'static [&'static str],
+    /// The arguments with which it serves in the foreground.
+    pub command: &'static [&'static str],
+    /// What the file of its certificate is called.
+    pub chain_file: &'static str,
+    /// What the file of its key is called.
+    pub key_file: &'static str,
+    /// The line, or the argument, that names the file of revocation lists, `{lists}`. None if it knows none.
+    pub revocation: Option<&'static str>,
+    /// Whether it refuses to run as root.
+    pub unprivileged: bool,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// How it can be told to use what was replaced, the usual way first. None if it can not.
+    pub ways: &'static [Way],
+}
+
+/// How a server is told to use a credential that was replaced on disk.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    /// SIGHUP.
+    Hangup,
+    /// Commands at a socket of its own in its folder, one connection each.
+    Say {
+        /// What people call it.
+        name: &'static str,
+        /// The socket.
+        socket: &'static str,
+        /// The commands, each with what its answer must contain.
+        commands: &'static [(&'static str, &'static str)],
+    },
+    /// It is stopped and started.
+    Restart,
+}
+
+impl Way {
+    /// As it stands in a question: `on SIGHUP`.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Hangup => "on SIGHUP".into(),
+            Self::Say { name, .. } => format!("on {name}"),
+            Self::Restart => "on a restart".into(),
+        }
+    }
+}
