@@ -1,5 +1,6 @@
 //! The command line: every scenario crate, linked together.
 
 fn main() -> std::process::ExitCode {
-    notafter::cli::main(stack::suite().and(faults::suite()).and(startup::suite()).and(aware_2022::suite()))
+    let own = stack::suite().and(faults::suite()).and(startup::suite()).and(aware_2022::suite());
+    notafter::cli::main(own.and(servers::suite()))
 }

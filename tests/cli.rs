@@ -24,6 +24,43 @@ fn a_list_says_what_each_scenario_must_give_and_where_it_runs() {
 }
 
 #[test]
+fn the_help_of_profile_says_what_is_tried_and_what_is_left_alone() {
+    insta::assert_snapshot!(User::new().run(&["profile", "--help"]).all());
+}
+
+#[test]
+fn profiles_are_told_apart_by_their_answers_and_by_nothing_else() {
+    let user = User::new();
+    let profile = |version: &str, answer: &str, seen: &str| {
+        let cell = |question: &str, answer: &str| json!({"question": question, "answer": answer, "evidence": [seen]});
+        let cells = [
+            cell("serves a new certificate on SIGHUP", answer),
+            cell("client certificate: none", "accepted"),
+        ];
+        user.file(
+            &format!("{version}.json"),
+            &json!({"server": "nginx", "version": version, "cells": cells}).to_string(),
+        )
+    };
+    let (old, new) = (profile("1.22", "yes", "after 20 ms"), profile("1.28", "yes", "after 90 ms"));
+    let (other, broken) = (profile("2.0", "no", "the old one for 6 s"), user.file("broken.json", "{}"));
+    let said = [
+        &["--compare", &old, &new][..],
+        &["--compare", &old, &other],
+        &["--compare", &old, &broken],
+        &["--compare", &old],
+        &["ngins"],
+        &["apache"],
+        &[],
+    ]
+    .map(|args| {
+        let said = user.run(&[&["profile"], args].concat());
+        format!("$ notafter profile {}\n{}", args.join(" "), said.all())
+    });
+    insta::assert_snapshot!(said.join("\n\n").replace(user.state().to_str().expect("UTF-8"), "[state]"));
+}
+
+#[test]
 fn a_misspelt_name_gets_the_nearest_match() {
     let user = User::new();
     let said = [

@@ -36,13 +36,17 @@ use crate::{
 
 pub use trial::Trial;
 
-/// The environment variable that lists what must be there: the runtimes, [`BROWSER`] and [`ALERTING`], whose
-/// absence is a failure.
+/// The environment variable that lists what must be there: the runtimes, [`BROWSER`], [`ALERTING`] and
+/// [`SERVERS`], whose absence is a failure.
 pub const REQUIRE: &str = "NOTAFTER_REQUIRE";
 /// What the tests of pages need beside a runtime.
 pub const BROWSER: &str = "browser";
 /// What the tests of alerts need beside a runtime: Prometheus, Alertmanager and blackbox exporter.
 pub const ALERTING: &str = "alerting";
+/// The servers that others wrote, whose profiles are expected.
+pub const SERVERS: &str = "servers";
+/// What may be needed beside runtimes.
+const BESIDES: [&str; 3] = [BROWSER, ALERTING, SERVERS];
 /// The environment variable that says how many runs there are at once.
 pub const JOBS: &str = "NOTAFTER_TEST_JOBS";
 
@@ -186,7 +190,7 @@ fn jobs() -> Result<u32> {
     jobs.ok_or_else(|| Error::usage(format!("{JOBS} is `{text}`; it must be a whole number from 1 on")))
 }
 
-/// Whether the absence of this, a runtime by its name, [`BROWSER`] or [`ALERTING`], is a failure here.
+/// Whether the absence of this, a runtime by its name or one of the others, is a failure here.
 pub fn requires(what: &str) -> bool {
     listed().iter().any(|name| name == what)
 }
@@ -195,7 +199,7 @@ pub fn requires(what: &str) -> bool {
 fn required() -> Result<Vec<Runtime>> {
     let parse =
         |name: &String| name.parse().map_err(|error: String| Error::usage(format!("{REQUIRE}: {error}")));
-    listed().iter().filter(|name| ![BROWSER, ALERTING].contains(&name.as_str())).map(parse).collect()
+    listed().iter().filter(|name| !BESIDES.contains(&name.as_str())).map(parse).collect()
 }
 
 fn listed() -> Vec<String> {

@@ -34,6 +34,14 @@ impl Trial {
         Self { name: name.into(), runtime: None, body }
     }
 
+    /// The same, where something may be missing: it says why it was not done, if it was not.
+    pub fn ignorable<F>(name: impl Into<String>, body: impl FnOnce() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<Option<String>, String>> + 'static,
+    {
+        Self { name: name.into(), runtime: None, body: Box::new(|| Box::pin(body())) }
+    }
+
     /// A test of one's own that needs `what` beside a runtime, which is `missing` for a reason or is not. It
     /// is ignored with that reason, unless `NOTAFTER_REQUIRE` names `what`.
     pub fn with<F>(
@@ -45,12 +53,11 @@ impl Trial {
     where
         F: Future<Output = Result<(), String>> + 'static,
     {
-        let body = async move || match missing {
+        Self::ignorable(name, async move || match missing {
             Some(why) if super::requires(what) => Err(format!("{} asks for `{what}`: {why}", super::REQUIRE)),
             Some(why) => Ok(Some(why)),
             None => body().await.map(|()| None),
-        };
-        Self { name: name.into(), runtime: None, body: Box::new(|| Box::pin(body())) }
+        })
     }
 
     /// A test that a scenario gives the verdict that it must give in a runtime. The name of the test is

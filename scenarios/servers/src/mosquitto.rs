@@ -1,0 +1,34 @@
+//! Mosquitto with `require_certificate true`.
+
+use notafter::profile::{Protocol, Server, Way};
+
+pub const SERVER: Server = Server {
+    name: "mosquitto",
+    program: "mosquitto",
+    versions: None,
+    package: "mosquitto",
+    version: &["-h"],
+    files: &[("mosquitto.conf", CONFIG)],
+    prepare: &[],
+    command: &["-c", "{home}/mosquitto.conf"],
+    chain_file: "tls.crt",
+    key_file: "tls.key",
+    revocation: Some("crlfile {lists}"),
+    unprivileged: false,
+    protocol: Protocol::Mqtt,
+    ways: &[Way::Hangup],
+};
+
+const CONFIG: &str = "\
+user root
+persistence false
+log_dest stderr
+log_type all
+listener {port} {address}
+allow_anonymous true
+certfile {chain}
+keyfile {key}
+cafile {bundle}
+require_certificate true
+{revocation}
+";

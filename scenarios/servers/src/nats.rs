@@ -1,0 +1,30 @@
+//! NATS with `verify: true`. It speaks first, in clear, then TLS begins.
+
+use notafter::profile::{Protocol, Server, Way};
+
+pub const SERVER: Server = Server {
+    name: "nats",
+    program: "nats-server",
+    versions: None,
+    package: "nats-server",
+    version: &["--version"],
+    files: &[("nats.conf", CONFIG)],
+    prepare: &[],
+    command: &["-c", "{home}/nats.conf"],
+    chain_file: "tls.crt",
+    key_file: "tls.key",
+    revocation: None,
+    unprivileged: false,
+    protocol: Protocol::Nats,
+    ways: &[Way::Hangup],
+};
+
+const CONFIG: &str = "\
+listen: \"{address}:{port}\"
+tls {
+  cert_file: \"{chain}\"
+  key_file: \"{key}\"
+  ca_file: \"{bundle}\"
+  verify: true
+}
+";

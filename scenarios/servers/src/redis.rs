@@ -1,0 +1,43 @@
+//! Redis with `tls-auth-clients yes`. It reads its files at the start; `CONFIG SET` reads them again.
+
+use notafter::profile::{Protocol, Server, Way};
+
+pub const SERVER: Server = Server {
+    name: "redis",
+    program: "redis-server",
+    versions: None,
+    package: "redis-server",
+    version: &["--version"],
+    files: &[("redis.conf", CONFIG)],
+    prepare: &[],
+    command: &["{home}/redis.conf"],
+    chain_file: "tls.crt",
+    key_file: "tls.key",
+    revocation: None,
+    unprivileged: false,
+    protocol: Protocol::Redis,
+    ways: &[Way::Say {
+        name: "CONFIG SET",
+        socket: "admin.sock",
+        // In one command: between two, certificate and key would be of different pairs.
+        commands: &[(
+            "CONFIG SET tls-cert-file {chain} tls-key-file {key} tls-ca-cert-file {bundle}\r\n",
+            "+OK",
+        )],
+    }],
+};
+
+const CONFIG: &str = "\
+bind {address}
+port 0
+tls-port {port}
+tls-cert-file {chain}
+tls-key-file {key}
+tls-ca-cert-file {bundle}
+tls-auth-clients yes
+unixsocket {home}/admin.sock
+dir {home}
+save \"\"
+daemonize no
+loglevel notice
+";

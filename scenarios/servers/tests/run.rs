@@ -1,0 +1,41 @@
+//! Every server that is installed behaves as its committed profile says: `cargo test --test run profile`.
+
+use std::{path::Path, process::ExitCode};
+
+use notafter::{
+    profile::{self, Profile, Server},
+    report::Style,
+    testing::{self, Trial},
+};
+
+fn main() -> ExitCode {
+    testing::main_with(servers::suite(), servers::SERVERS.into_iter().map(trial).collect())
+}
+
+fn trial(server: Server) -> Trial {
+    Trial::ignorable(format!("profile/{}", server.name), async move || {
+        match profile::Program::find(&server).await.map_err(|error| error.to_string()) {
+            Ok(_) => behaves(&server).await.map(|()| None),
+            Err(missing) if testing::requires(testing::SERVERS) => Err(missing),
+            // A reason stands in one line of libtest's output.
+            Err(missing) => Ok(Some(missing.replace('\n', "; "))),
+        }
+    })
+}
+
+async fn behaves(server: &Server) -> Result<(), String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("profiles/{}.json", server.name));
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let expected: Profile = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let found = profile::profile(server).await.map_err(|error| error.to_string())?;
+    match expected.differences(&found).as_slice() {
+        [] => Ok(()),
+        _ => Err(format!(
+            "{}\n{}\nif that is right: notafter profile {} --json > {}",
+            profile::comparison(&expected, &found, Style::default()),
+            profile::table(&found, Style::default()),
+            server.name,
+            path.display()
+        )),
+    }
+}
