@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{
     Client, Finding, Way,
-    instance::{Files, Instance, refused},
+    instance::{Files, refused},
     lab::{LONG, Lab},
-    reloading::{PACE, TOLD},
+    reloading::{TOLD, settles},
 };
 use crate::{
     error::Result,
@@ -137,11 +137,13 @@ pub(super) async fn resumes(lab: &Lab<'_>, end: End<'_>) -> Result<Finding> {
         End::Authority(way) => {
             let own = lab.own(Validity::lasting(LONG))?;
             instance.install(Files::of(&own, &lab.other.bundle()))?;
+            let began = Instant::now();
             let said = instance.reload(way).await?;
-            if !honoured(&instance, &Client::showing(Some(&newcomer(lab)?))?).await {
-                return Ok(
-                    Finding::new("the new CA is not honoured").seen_all((!said.is_empty()).then_some(said))
-                );
+            let newcomer = lab.other.issue(&Identity::client("newcomer"), Validity::lasting(LONG))?;
+            let newcomer = Client::showing(Some(&newcomer))?;
+            if let Err(denial) = settles(&instance, &newcomer, began, TOLD).await {
+                let why = format!("a client of the new one is {}", refused(&denial));
+                return Ok(Finding::new("the new CA is not honoured").seen(why));
             }
             (!said.is_empty()).then(|| format!("it answers `{said}`"))
         }
@@ -183,22 +185,6 @@ fn shown(lab: &Lab<'_>, end: End<'_>) -> Result<(Credential, SystemTime)> {
         End::Authority(_) => Validity::lasting(LONG),
     };
     Ok((lab.ours.issue(&Identity::client("client"), validity)?, validity.refused_from() + AFTER))
-}
-
-/// Whether clients of the new authority are served before long.
-async fn honoured(instance: &Instance<'_>, newcomer: &Client) -> bool {
-    let began = Instant::now();
-    while newcomer.once(instance.address, instance.server.protocol).await.answer.is_err() {
-        if began.elapsed() > TOLD {
-            return false;
-        }
-        tokio::time::sleep(PACE).await;
-    }
-    true
-}
-
-fn newcomer(lab: &Lab<'_>) -> Result<Credential> {
-    Ok(lab.other.issue(&Identity::client("newcomer"), Validity::lasting(LONG))?)
 }
 
 /// That a certificate expires is not an event that anybody could be told of.

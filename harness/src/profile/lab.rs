@@ -40,7 +40,8 @@ pub(super) struct Lab<'s> {
     /// Shows a valid certificate of ours.
     pub friend: Client,
     folder: RunFolder,
-    guard: Guard,
+    /// Taken when everything has been given back.
+    guard: Option<Guard>,
     block: Ipv4Addr,
     _mark: TcpListener,
     started: AtomicUsize,
@@ -72,7 +73,7 @@ impl<'s> Lab<'s> {
             other,
             friend,
             folder,
-            guard,
+            guard: Some(guard),
             block,
             _mark: mark,
             started: AtomicUsize::new(0),
@@ -83,12 +84,20 @@ impl<'s> Lab<'s> {
     ///
     /// # Errors
     /// If the folder cannot be removed.
-    pub async fn close(self) -> Result<()> {
+    pub async fn close(mut self) -> Result<()> {
+        let removed = self.remove();
+        if let Some(guard) = self.guard.take() {
+            guard.release().await;
+        }
+        removed.context(|| format!("cannot remove {}", self.folder.path().display()))
+    }
+
+    fn remove(&self) -> std::io::Result<()> {
         crate::procfs::kill_in(self.folder.path());
-        let path = self.folder.path();
-        let removed = fs::remove_dir_all(path).context(|| format!("cannot remove {}", path.display()));
-        self.guard.release().await;
-        removed
+        match fs::remove_dir_all(self.folder.path()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// A certificate for the server.
@@ -114,6 +123,13 @@ impl<'s> Lab<'s> {
         let home = self.folder.service(&format!("{}-{number}", self.server.name));
         let place = Place { home, address, run: self.folder.id(), lists };
         Instance::start(self.server, &self.program, place, files).await
+    }
+}
+
+impl Drop for Lab<'_> {
+    fn drop(&mut self) {
+        // Nobody is left to tell; guardians look after what this could not remove.
+        let _ = self.remove();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Client, Finding, Way,
+    Client, Denial, Finding, Way,
     instance::{Files, Instance, refused},
     lab::{LONG, Lab},
 };
@@ -23,7 +23,7 @@ const BREAKS: Duration = Duration::from_millis(1_500);
 /// From a change that shows no more of the old for so long, it is stable.
 const STABLE: Duration = Duration::from_millis(300);
 /// Between two handshakes.
-pub(super) const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(10);
 
 /// Its own certificate has expired before it starts.
 pub(super) async fn starts_expired(lab: &Lab<'_>) -> Result<Finding> {
@@ -59,27 +59,47 @@ pub(super) async fn honours_authority(lab: &Lab<'_>, way: Option<&Way>) -> Resul
     let began = Instant::now();
     let said = tell(&mut instance, way).await;
     let patience = if way.is_some() { TOLD } else { UNTOLD };
-    let (address, protocol) = (instance.address, instance.server.protocol);
-    loop {
-        let seen = newcomer.patiently(address, protocol).await;
-        match seen.answer {
-            Ok(_) => {
-                let took = span(began.elapsed());
-                // A generation of before may still answer for a moment.
-                tokio::time::sleep(STABLE).await;
-                let old = lab.friend.patiently(address, protocol).await.answer;
-                let (answer, old) = match old {
-                    Ok(_) => ("yes, and the old one still", "the old one is accepted, too".into()),
-                    Err(denial) => ("yes", format!("the old one is {}", refused(&denial))),
-                };
-                return Ok(Finding::new(answer).seen_all(said).seen(format!("after {took}")).seen(old));
-            }
-            Err(denial) if began.elapsed() > patience => {
-                let waited = format!("not in {}: {}", span(patience), refused(&denial));
-                return Ok(Finding::new("no").seen_all(said).seen(waited));
-            }
-            Err(_) => tokio::time::sleep(PACE).await,
+    Ok(match settles(&instance, &newcomer, began, patience).await {
+        Err(denial) => {
+            let waited = format!("not in {}: {}", span(patience), refused(&denial));
+            Finding::new("no").seen_all(said).seen(waited)
         }
+        Ok(since) => {
+            let old = lab.friend.patiently(instance.address, instance.server.protocol).await.answer;
+            let (answer, old) = match old {
+                Ok(_) => ("yes, and the old one still", "the old one is accepted, too".into()),
+                Err(denial) => ("yes", format!("the old one is {}", refused(&denial))),
+            };
+            Finding::new(answer).seen_all(said).seen(format!("stable since {}", span(since))).seen(old)
+        }
+    })
+}
+
+/// Waits until a client is served for good: a generation of before may refuse it for a moment, while
+/// another one serves already. Gives since when.
+///
+/// # Errors
+/// Why it was not served last.
+pub(super) async fn settles(
+    instance: &Instance<'_>,
+    client: &Client,
+    began: Instant,
+    patience: Duration,
+) -> Result<Duration, Denial> {
+    let mut since = None;
+    loop {
+        let at = began.elapsed();
+        match client.once(instance.address, instance.server.protocol).await.answer {
+            Ok(_) => {
+                let since = *since.get_or_insert(at);
+                if at.saturating_sub(since) >= STABLE {
+                    return Ok(since);
+                }
+            }
+            Err(denial) if at > patience => return Err(denial),
+            Err(_) => since = None,
+        }
+        tokio::time::sleep(PACE).await;
     }
 }
 
