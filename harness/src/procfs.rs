@@ -147,3 +147,26 @@ fn pids() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| std::str::from_utf8(entry.file_name().as_bytes()).ok()?.parse().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_by_its_folder_whatever_its_environment_says_and_its_neighbour_is_not() {
+        let (ours, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let deep = ours.path().join("services");
+        fs::create_dir(&deep).expect("a folder");
+        let start = |folder: &Path| {
+            let mut command = Command::new("sleep");
+            command.arg("600").env_clear().current_dir(folder).spawn().expect("sleep")
+        };
+        let (mut found, mut left) = (start(&deep), start(other.path()));
+        kill_in(ours.path());
+        assert_eq!(found.wait().expect("a status").signal(), Some(9));
+        assert!(left.try_wait().expect("a status").is_none(), "a process of somebody else was killed");
+        left.kill().and_then(|()| left.wait()).expect("a status");
+    }
+}

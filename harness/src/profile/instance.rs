@@ -395,3 +395,16 @@ fn telling(said: &str) -> Option<&str> {
 pub(super) fn refused(denial: &Denial) -> String {
     format!("refused: {denial}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_about_certificates_tells_more_than_one_about_trouble_and_that_more_than_none() {
+        let said = "ready\nSSL: verify failed\n[emerg] cannot load certificate \"tls.crt\"\nerror: exit\n";
+        assert_eq!(telling(said), Some("[emerg] cannot load certificate \"tls.crt\""));
+        assert_eq!(telling("started\nfatal: no port\nbye\n"), Some("fatal: no port"));
+        assert_eq!(telling("ready\nbye\n"), None);
+    }
+}

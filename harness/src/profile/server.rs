@@ -23,7 +23,7 @@ pub struct Server {
     pub version: &'static [&'static str],
     /// Files in its folder: name, and what lies in it.
     pub files: &'static [(&'static str, &'static str)],
-    /// A command that lays out its data, without the program's own folder: none if there is nothing to do.
+    /// A command, with its arguments, that lays out its data before the first start. Empty if there is none.
     pub prepare: &'static [&'static str],
     /// The arguments with which it serves in the foreground.
     pub command: &'static [&'static str],

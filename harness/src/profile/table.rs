@@ -9,8 +9,11 @@ use crate::{
         Style,
         table::{lines, table as empty_table},
     },
-    words::counted,
+    words::{brief, counted},
 };
+
+/// What a server says its version is, is cut to so many characters.
+const VERSION: usize = 40;
 
 /// A profile as a table.
 pub fn table(profile: &Profile, style: Style) -> String {
@@ -73,7 +76,7 @@ fn words(before: &Profile, after: &Profile, differences: &[Difference]) -> Strin
 }
 
 fn named(profile: &Profile) -> String {
-    format!("{} ({})", profile.server, profile.version)
+    format!("{} ({})", profile.server, brief(&profile.version, VERSION))
 }
 
 fn summary(profile: &Profile) -> String {
@@ -81,5 +84,34 @@ fn summary(profile: &Profile) -> String {
     match profile.unknown() {
         0 => format!("{}: {cells}", named(profile)),
         some => format!("{}: {cells}, {some} of them unknown", named(profile)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Cell;
+
+    #[test]
+    fn a_profile_reads_the_same_in_a_terminal_and_in_a_wiki() {
+        let cell = |question: &str, answer: &str, evidence: &[&str]| Cell {
+            question: question.into(),
+            answer: answer.into(),
+            evidence: evidence.iter().map(|one| (*one).into()).collect(),
+        };
+        let profile = Profile {
+            server: "redis".into(),
+            version: "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64".into(),
+            cells: vec![
+                cell(
+                    "serves a new certificate on CONFIG SET",
+                    "yes",
+                    &["it answers `+OK`", "first new 67 ms"],
+                ),
+                cell("client certificate: of another CA", "refused: alert unknown_ca", &["log: a | b"]),
+                cell("client certificate: none", UNKNOWN, &["redis exits with code 1: no such file"]),
+            ],
+        };
+        insta::assert_snapshot!(format!("{}\n{}", table(&profile, Style::default()), markdown(&profile)));
     }
 }
