@@ -91,3 +91,33 @@ fn user() -> Option<(u32, u32)> {
     };
     find("nobody")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::Kind, profile::Protocol};
+
+    #[tokio::test]
+    async fn a_server_that_is_not_installed_is_missing_and_says_what_to_install() {
+        let server = Server {
+            name: "nothing",
+            program: "notafter-no-such-program",
+            versions: Some("/nowhere"),
+            package: "nothing-server",
+            version: &[],
+            files: &[],
+            prepare: &[],
+            command: &[],
+            chain_file: "tls.crt",
+            key_file: "tls.key",
+            revocation: None,
+            unprivileged: false,
+            protocol: Protocol::Redis,
+            ways: &[],
+        };
+        let error = Program::find(&server).await.expect_err("it is not there");
+        assert_eq!(error.kind(), Kind::Missing);
+        let said = error.to_string();
+        assert!(said.contains("hint: on Debian: apt-get install nothing-server"), "{said}");
+    }
+}
