@@ -34,7 +34,8 @@ pub fn provider() -> &'static Arc<CryptoProvider> {
 }
 
 /// A server that presents `key` and wants a client certificate under one of `trusted`, which were made
-/// of the certificates `roots`, and that is on none of the lists `revoked`. What it believes beyond that is a defect in its settings.
+/// of the certificates `roots`, and that is on none of the lists `revoked`. What it believes beyond that is
+/// a defect in its settings.
 ///
 /// # Errors
 /// If the bundle is empty.
@@ -55,16 +56,13 @@ pub fn server(
         verifier = verifier.enforce_revocation_expiration();
     }
     let verifier = verifier.build().map_err(|error| error.to_string())?;
-    let verifier: Arc<dyn ClientCertVerifier> = if settings.fails_open {
-        Arc::new(LetsIn { strict: verifier })
-    } else {
-        let root_ends = roots.iter().filter_map(|root| Some(pki::leaf_of(root).ok()?.not_after)).min();
-        Arc::new(Strict {
-            verifier,
-            root_ends: root_ends.filter(|_| settings.refuses_expired_roots),
-            builds_no_other_path: settings.builds_no_other_path,
-        })
-    };
+    let root_ends = roots.iter().filter_map(|root| Some(pki::leaf_of(root).ok()?.not_after)).min();
+    let verifier = Arc::new(Judge {
+        verifier,
+        lets_in: settings.fails_open,
+        root_ends: root_ends.filter(|_| settings.refuses_expired_roots),
+        builds_no_other_path: settings.builds_no_other_path,
+    });
     let builder = ServerConfig::builder_with_provider(provider().clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -259,17 +257,19 @@ pub async fn noting_refused<T>(handshake: impl Future<Output = T>) -> (T, Option
     REFUSED.scope(RefCell::default(), noting).await
 }
 
-/// Verifies as usual, and notes who was refused.
+/// Verifies as usual, but for the defects, and notes who was refused.
 #[derive(Debug)]
-struct Strict {
+struct Judge {
     verifier: Arc<dyn ClientCertVerifier>,
+    /// Whether it asks for a certificate and takes any, or none.
+    lets_in: bool,
     /// The end of the root that ends first, where roots are judged, too.
     root_ends: Option<i64>,
     /// Whether everything that a client shows must be valid, needed for a path or not.
     builds_no_other_path: bool,
 }
 
-impl Strict {
+impl Judge {
     /// What the defects add to the judgement, at these Unix seconds.
     fn is_past(&self, intermediates: &[CertificateDer<'_>], now: i64) -> bool {
         let ended = |ends: i64| ends < now;
@@ -278,7 +278,11 @@ impl Strict {
     }
 }
 
-impl ClientCertVerifier for Strict {
+impl ClientCertVerifier for Judge {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.lets_in
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.verifier.root_hint_subjects()
     }
@@ -289,6 +293,9 @@ impl ClientCertVerifier for Strict {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
+        if self.lets_in {
+            return Ok(ClientCertVerified::assertion());
+        }
         let mut verdict = self.verifier.verify_client_cert(leaf, intermediates, now);
         if self.is_past(intermediates, i64::try_from(now.as_secs()).unwrap_or(i64::MAX)) {
             verdict = Err(CertificateError::Expired.into());
@@ -320,52 +327,5 @@ impl ClientCertVerifier for Strict {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.verifier.supported_verify_schemes()
-    }
-}
-
-/// The defect `fails_open`: asks for a certificate and takes any, or none.
-#[derive(Debug)]
-struct LetsIn {
-    strict: Arc<dyn ClientCertVerifier>,
-}
-
-impl ClientCertVerifier for LetsIn {
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.strict.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.strict.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.strict.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.strict.supported_verify_schemes()
     }
 }
