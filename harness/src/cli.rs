@@ -3,6 +3,7 @@
 
 mod ablate;
 mod alerts;
+mod blast;
 mod completions;
 mod conditions;
 mod doctor;
@@ -73,6 +74,8 @@ enum Command {
     Nightly(nightly::Args),
     /// Show the runs of the past, how their durations went, or two of them side by side
     History(history::Args),
+    /// Let each certificate of a system end, and show which operations fail
+    Blast(blast::Args),
     /// Run every defect against every check: the score of notafter itself
     Zoo(zoo::Args),
     /// Start a system in every order that matters, and say which services need which first
@@ -135,6 +138,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::Run(args) => runtime.block_on(run::run(suite, args)),
         Command::Ablate(args) => runtime.block_on(ablate::run(suite, args)),
         Command::Nightly(args) => runtime.block_on(nightly::run(suite, args)),
+        Command::Blast(args) => runtime.block_on(blast::run(suite, args)),
         Command::Zoo(args) => runtime.block_on(zoo::run(suite, args)),
         Command::History(args) => history::run(args),
         Command::Orders(args) => runtime.block_on(orders::run(suite, args)),

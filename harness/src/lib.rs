@@ -11,6 +11,7 @@ pub mod system;
 pub mod workload;
 
 // What breaks and what repairs.
+pub mod blast;
 pub mod fault;
 pub mod order;
 pub mod pki;

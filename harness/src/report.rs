@@ -1,6 +1,7 @@
 //! Reports: what a history says, for people and for machines. Pure functions, like checks.
 
 mod ablation;
+mod blast;
 mod facts;
 mod html;
 mod json;
@@ -22,6 +23,7 @@ mod zoo;
 mod tests;
 
 pub use ablation::ablation;
+pub use blast::{Blast, Effect, Heals, Radius, SCHEMA as BLAST_SCHEMA, blast, blast_json, radii};
 pub use html::{Log, page};
 pub use json::{SCHEMA, json, schema};
 pub use junit::junit;

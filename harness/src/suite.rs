@@ -8,6 +8,7 @@ use crate::{
     profile::Server,
     scenario::Scenario,
     system::{Span, System},
+    workload::Workload,
 };
 
 /// What an executable offers. Each scenario crate gives one; the executable links them together.
@@ -25,7 +26,12 @@ pub struct Suite {
     pub ablations: Vec<Ablation>,
     /// Defects that checks must catch.
     pub zoo: Vec<Specimen>,
+    /// What the users of a system keep doing, by its name.
+    pub users: Vec<(&'static str, Users)>,
 }
+
+/// Makes what the users of a system keep doing.
+pub type Users = fn() -> Workload;
 
 /// A defect, and the scenario that shows it.
 #[derive(Clone, Debug)]
@@ -109,6 +115,7 @@ impl Suite {
         self.servers.extend(other.servers);
         self.ablations.extend(other.ablations);
         self.zoo.extend(other.zoo);
+        self.users.extend(other.users);
         self
     }
 }

@@ -55,6 +55,7 @@ pub fn suite() -> Suite {
         systems: vec![system],
         templates: scenarios::templates(),
         zoo: scenarios::zoo(),
+        users: vec![("stack", workload)],
         ..Suite::default()
     }
 }

@@ -1,0 +1,312 @@
+//! The blast radius of credentials as a matrix: which operations fail when which certificate has expired.
+
+use comfy_table::{Cell, Color};
+use serde::Serialize;
+
+use super::{
+    Style,
+    table::{lines, table},
+};
+use crate::{
+    check::{Overall, Summary},
+    history::{History, Leaf, Micros, Phase, Probe, What},
+    measure::{Credential, Measurements, Try, failing, total},
+    words,
+};
+
+/// Names the shape of the JSON object; it changes when a field goes or means something else.
+pub const SCHEMA: &str = "notafter/blast/1";
+
+/// What the end of one credential did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Radius {
+    /// Whose.
+    pub service: String,
+    /// Which of its mounts.
+    pub mount: String,
+    /// What became of each user-facing operation, in the order of their names.
+    pub operations: Vec<(String, Effect)>,
+    /// How it ended.
+    pub heals: Heals,
+    /// Whether somebody was served who should not have been.
+    pub fails_open: bool,
+}
+
+/// What became of one operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "effect", content = "us")]
+pub enum Effect {
+    /// It did not fail.
+    Works,
+    /// It failed for so many microseconds and then worked again by itself.
+    Fails(Micros),
+    /// It worked while everything ran, and is down since the restart: a sleeper.
+    Sleeps,
+    /// It was down until people repaired it.
+    Down,
+    /// Nobody can say.
+    Unknown,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "heals", content = "why")]
+pub enum Heals {
+    /// The system replaced the certificate by itself.
+    ByItself,
+    /// People did, and it recovered.
+    Repaired,
+    /// It did not recover, though people repaired it.
+    Not,
+    /// Nobody can say, for this reason.
+    Unknown(String),
+}
+
+/// The two runs of one credential.
+#[derive(Clone, Copy, Debug)]
+pub struct Blast<'h> {
+    /// Which: a service, and one of its mounts.
+    pub of: &'h (String, String),
+    /// While everything runs.
+    pub running: &'h History,
+    /// After a restart of its holder.
+    pub restarted: &'h History,
+}
+
+/// What each did, the worst first.
+pub fn radii(blasts: &[Blast<'_>]) -> Vec<Radius> {
+    let mut radii: Vec<Radius> = blasts.iter().map(Radius::of).collect();
+    radii.sort_by_key(|radius| std::cmp::Reverse(radius.weight()));
+    radii
+}
+
+/// The matrix for a terminal, with what its marks mean.
+pub fn blast(radii: &[Radius], style: Style) -> String {
+    let operations: Vec<&str> = radii
+        .first()
+        .map(|one| one.operations.iter().map(|(name, _)| name.as_str()).collect())
+        .unwrap_or_default();
+    let header: Vec<&str> =
+        ["certificate of"].into_iter().chain(operations).chain(["heals", "fails"]).collect();
+    let mut matrix = table(style, &header);
+    for radius in radii {
+        let name = Cell::new(format!("{}/{}", radius.service, radius.mount));
+        let effects = radius.operations.iter().map(|(_, effect)| effect.cell());
+        let open = if radius.fails_open { Cell::new("OPEN").fg(Color::Red) } else { Cell::new("closed") };
+        matrix.add_row([name].into_iter().chain(effects).chain([Cell::new(radius.heals.word()), open]));
+    }
+    let down = radii.iter().filter(|radius| radius.worst() == Effect::Down).count() as u64;
+    let sleepers = radii.iter().filter(|radius| radius.worst() == Effect::Sleeps).count() as u64;
+    let why: Vec<String> = radii
+        .iter()
+        .filter_map(|radius| match &radius.heals {
+            Heals::Unknown(why) => Some(format!("  {}/{}: {why}\n", radius.service, radius.mount)),
+            _ => None,
+        })
+        .collect();
+    format!(
+        "{}\n  DOWN until people repair it; SLEEPS: it works while everything runs, and is down after the next \
+         restart;\n  a time: it failed so long and worked again by itself; \u{b7} it did not fail; ? cannot tell\n\n\
+         the end of {} brings something down at once, of {} more only after a restart\n{}",
+        lines(&matrix),
+        words::counted(down, "certificate"),
+        words::count(sleepers),
+        why.concat(),
+    )
+}
+
+/// The same as one JSON object in one line: `schema`, `system`, `runtime`, and for each credential, the worst
+/// first, `service`, `mount`, `operations` as pairs of a name and an `effect`, `heals`, `fails_open`.
+///
+/// # Panics
+/// Never: the object has a JSON form.
+pub fn blast_json(system: &str, runtime: &str, radii: &[Radius]) -> String {
+    let object = serde_json::json!({
+        "schema": SCHEMA, "system": system, "runtime": runtime, "credentials": radii,
+    });
+    object.to_string()
+}
+
+impl Radius {
+    fn of(blast: &Blast<'_>) -> Self {
+        let [running, restarted] = [blast.running, blast.restarted].map(Measurements::of);
+        let (service, mount) = blast.of.clone();
+        let heals = Heals::of(&running);
+        let names = running.operations.iter().chain(&restarted.operations);
+        let mut names: Vec<&str> = names.filter(|one| one.user_facing).map(|one| one.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        let effect = |name: &str| {
+            let [before, after] = [&running, &restarted].map(|run| effect_in(run, name));
+            match (before, after) {
+                // What a restart does by itself is over when the service is back.
+                (Effect::Works | Effect::Fails(_), Effect::Down) => Effect::Sleeps,
+                (before, _) => before,
+            }
+        };
+        let operations = names.into_iter().map(|name| (name.to_owned(), effect(name))).collect();
+        let fails_open = [&running, &restarted].iter().any(|run| run.intrusions.accepted > 0);
+        Self { service, mount, operations, heals, fails_open }
+    }
+
+    fn worst(&self) -> Effect {
+        self.operations.iter().map(|(_, effect)| *effect).max().unwrap_or(Effect::Unknown)
+    }
+
+    /// The more operations are hurt, and the worse, the more.
+    fn weight(&self) -> (bool, usize, usize, Micros) {
+        let count = |wanted: Effect| self.operations.iter().filter(|(_, effect)| *effect == wanted).count();
+        let failed = self.operations.iter().map(|(_, effect)| match effect {
+            Effect::Fails(for_us) => *for_us,
+            _ => 0,
+        });
+        (self.fails_open, count(Effect::Down), count(Effect::Sleeps), failed.sum())
+    }
+}
+
+impl Effect {
+    fn cell(self) -> Cell {
+        match self {
+            Self::Works => Cell::new("\u{b7}"),
+            Self::Fails(for_us) => Cell::new(words::span(for_us)),
+            Self::Sleeps => Cell::new("SLEEPS").fg(Color::Yellow),
+            Self::Down => Cell::new("DOWN").fg(Color::Red),
+            Self::Unknown => Cell::new("?"),
+        }
+    }
+}
+
+impl Heals {
+    fn of(run: &Measurements<'_>) -> Self {
+        let overall = Overall::of(run);
+        let steady = overall.checks.iter().find(|(name, _)| name == "steady");
+        if let Some((_, verdict)) = steady.filter(|(_, verdict)| verdict.summary() != Summary::Passed) {
+            return Self::Unknown(verdict.evidence().into());
+        }
+        let Some(credential) = run.credentials.first() else {
+            return Self::Unknown("nothing was injected".into());
+        };
+        let repaired = run.course.phase(Phase::Repair).map(|phase| phase.began);
+        let recovered = run.recovery.recovered;
+        let by_itself = recovered.is_some_and(|at| repaired.is_none_or(|repaired| at <= repaired));
+        match repaired {
+            _ if by_itself || replaced(run, credential) => Self::ByItself,
+            None => Self::Unknown(overall.broken.unwrap_or_else(|| "it was not repaired".into())),
+            Some(_) if recovered.is_none() && !run.recovery.failures.is_empty() => Self::Not,
+            Some(_) => Self::Repaired,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::ByItself => "by itself",
+            Self::Repaired => "by people",
+            Self::Not => "NOT",
+            Self::Unknown(_) => "?",
+        }
+    }
+}
+
+/// Whether a later certificate than the injected one was seen in use before people installed one: the
+/// system has replaced it by itself.
+fn replaced(run: &Measurements<'_>, credential: &Credential<'_>) -> bool {
+    let repaired = run.course.phase(Phase::Repair).map_or(run.reading.until, |phase| phase.began);
+    let later = |at: Micros, leaf: &Leaf| {
+        (credential.installed..repaired).contains(&at) && leaf.not_before > credential.leaf.not_before
+    };
+    let shown = run.reading.rare.iter().any(|event| match &event.what {
+        What::Using { service, mount, leaf } => {
+            (service.as_str(), mount.as_str()) == (credential.service, credential.mount)
+                && later(event.at, leaf)
+        }
+        _ => false,
+    });
+    let hops = run.reading.hops.iter().filter(|hop| hop.server == credential.service);
+    let bad = |attempt: &Try<'_, Probe>| attempt.of.presented.as_ref() == Some(credential.leaf);
+    let presented = hops.filter_map(|hop| {
+        // What was presented before it is the old one, which lives on in no hop after it.
+        let first = hop.tries.iter().position(bad)?;
+        Some(&hop.tries[first..])
+    });
+    shown
+        || presented
+            .flatten()
+            .any(|attempt| attempt.of.presented.as_ref().is_some_and(|leaf| later(attempt.at, leaf)))
+}
+
+/// What became of an operation in one run, from the fault to the repair, which breaks things itself.
+fn effect_in(run: &Measurements<'_>, name: &str) -> Effect {
+    let stream = run.reading.operations.iter().find(|stream| stream.name == name);
+    let (Some(stream), Some(since)) = (stream, run.reading.since) else { return Effect::Unknown };
+    let repaired = run.course.phase(Phase::Repair).map_or(run.reading.until, |phase| phase.began);
+    let failures = failing(stream.outcomes(repaired), since, repaired);
+    match failures.last() {
+        None => Effect::Works,
+        Some(last) if last.open => Effect::Down,
+        Some(_) => Effect::Fails(total(&failures).value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{
+        Refusal,
+        script::{EXPIRY, Script},
+    };
+
+    fn radius(running: Script, restarted: Script) -> Radius {
+        let (running, restarted) = (running.history(), restarted.history());
+        let of = ("archive".to_owned(), "mesh".to_owned());
+        Radius::of(&Blast { of: &of, running: &running, restarted: &restarted })
+    }
+
+    /// What has ended is refused, as it must be, until it is rotated.
+    fn sound() -> Script {
+        Script::expiry()
+            .refuses("search", "archive", EXPIRY..4_210, Refusal::Expired)
+            .rotated("archive", 4_150..4_210)
+    }
+
+    fn fails(until: u64) -> Script {
+        sound().fails("search", EXPIRY..until, "archive: certificate expired")
+    }
+
+    #[test]
+    fn what_fails_until_the_repair_is_down_and_what_ends_before_it_has_failed() {
+        assert_eq!(radius(fails(4_210), fails(4_210)).operations, [("search".into(), Effect::Down)]);
+        assert_eq!(
+            radius(fails(2_100), fails(2_100)).operations,
+            [("search".into(), Effect::Fails(100_000))]
+        );
+        assert_eq!(radius(sound(), sound()).operations, [("search".into(), Effect::Works)]);
+    }
+
+    #[test]
+    fn what_is_down_after_a_restart_only_sleeps() {
+        let sleeper = radius(sound(), fails(4_210));
+        assert_eq!(sleeper.operations, [("search".into(), Effect::Sleeps)]);
+        // A restart alone makes failures that end.
+        assert_eq!(radius(sound(), fails(2_100)).operations, [("search".into(), Effect::Works)]);
+    }
+
+    #[test]
+    fn whoever_serves_what_has_ended_fails_open() {
+        assert!(!radius(sound(), sound()).fails_open);
+        assert!(radius(sound(), Script::expiry()).fails_open);
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_the_matrix_says_so() {
+        let of = |name: &str| (name.to_owned(), "mesh".to_owned());
+        let runs = [
+            (of("search"), sound().history(), sound().history()),
+            (of("auth"), sound().history(), fails(4_210).history()),
+            (of("archive"), fails(4_210).history(), fails(4_210).history()),
+            (of("ingest"), fails(2_100).history(), fails(2_100).history()),
+        ];
+        let blasts: Vec<_> =
+            runs.iter().map(|(of, running, restarted)| Blast { of, running, restarted }).collect();
+        insta::assert_snapshot!(blast(&radii(&blasts), Style::default()));
+    }
+}
