@@ -1,5 +1,7 @@
 //! The blast radius of credentials as a matrix: which operations fail when which certificate has expired.
 
+use std::collections::HashSet;
+
 use comfy_table::{Cell, Color};
 use serde::Serialize;
 
@@ -8,9 +10,9 @@ use super::{
     table::{lines, table},
 };
 use crate::{
-    check::{Overall, Summary},
-    history::{History, Leaf, Micros, Phase, Probe, What},
-    measure::{Credential, Measurements, Try, failing, total},
+    check::Overall,
+    history::{History, Leaf, Micros, Phase, What},
+    measure::{Credential, Measurements, failing, total},
     words,
 };
 
@@ -179,19 +181,20 @@ impl Effect {
 impl Heals {
     fn of(run: &Measurements<'_>) -> Self {
         let overall = Overall::of(run);
-        let steady = overall.checks.iter().find(|(name, _)| name == "steady");
-        if let Some((_, verdict)) = steady.filter(|(_, verdict)| verdict.summary() != Summary::Passed) {
-            return Self::Unknown(verdict.evidence().into());
+        let broken =
+            |otherwise: &str| Self::Unknown(overall.broken.clone().unwrap_or_else(|| otherwise.into()));
+        if run.reading.since.is_none() {
+            return broken("the steady phase never ended");
         }
         let Some(credential) = run.credentials.first() else {
-            return Self::Unknown("nothing was injected".into());
+            return broken("nothing was injected");
         };
         let repaired = run.course.phase(Phase::Repair).map(|phase| phase.began);
         let recovered = run.recovery.recovered;
         let by_itself = recovered.is_some_and(|at| repaired.is_none_or(|repaired| at <= repaired));
         match repaired {
             _ if by_itself || replaced(run, credential) => Self::ByItself,
-            None => Self::Unknown(overall.broken.unwrap_or_else(|| "it was not repaired".into())),
+            None => broken("it was not repaired"),
             Some(_) if recovered.is_none() && !run.recovery.failures.is_empty() => Self::Not,
             Some(_) => Self::Repaired,
         }
@@ -207,31 +210,25 @@ impl Heals {
     }
 }
 
-/// Whether a later certificate than the injected one was seen in use before people installed one: the
-/// system has replaced it by itself.
+/// Whether a certificate that is neither the injected one nor one of before was seen in use before people
+/// installed one: the system has replaced it by itself.
 fn replaced(run: &Measurements<'_>, credential: &Credential<'_>) -> bool {
     let repaired = run.course.phase(Phase::Repair).map_or(run.reading.until, |phase| phase.began);
-    let later = |at: Micros, leaf: &Leaf| {
-        (credential.installed..repaired).contains(&at) && leaf.not_before > credential.leaf.not_before
-    };
-    let shown = run.reading.rare.iter().any(|event| match &event.what {
-        What::Using { service, mount, leaf } => {
-            (service.as_str(), mount.as_str()) == (credential.service, credential.mount)
-                && later(event.at, leaf)
-        }
-        _ => false,
-    });
     let hops = run.reading.hops.iter().filter(|hop| hop.server == credential.service);
-    let bad = |attempt: &Try<'_, Probe>| attempt.of.presented.as_ref() == Some(credential.leaf);
-    let presented = hops.filter_map(|hop| {
-        // What was presented before it is the old one, which lives on in no hop after it.
-        let first = hop.tries.iter().position(bad)?;
-        Some(&hop.tries[first..])
+    let presented = hops.flat_map(|hop| &hop.tries);
+    let presented = presented.filter_map(|attempt| Some((attempt.at, attempt.of.presented.as_ref()?)));
+    let shown = run.reading.rare.iter().filter_map(|event| match &event.what {
+        What::Using { service, mount, leaf }
+            if (service.as_str(), mount.as_str()) == (credential.service, credential.mount) =>
+        {
+            Some((event.at, leaf))
+        }
+        _ => None,
     });
-    shown
-        || presented
-            .flatten()
-            .any(|attempt| attempt.of.presented.as_ref().is_some_and(|leaf| later(attempt.at, leaf)))
+    let (before, after): (Vec<_>, Vec<_>) =
+        presented.chain(shown).partition(|(at, _)| *at < credential.installed);
+    let known: HashSet<&Leaf> = before.into_iter().map(|(_, leaf)| leaf).chain([credential.leaf]).collect();
+    after.into_iter().any(|(at, leaf)| at < repaired && !known.contains(leaf))
 }
 
 /// What became of an operation in one run, from the fault to the repair, which breaks things itself.
@@ -252,7 +249,7 @@ mod tests {
     use super::*;
     use crate::history::{
         Refusal,
-        script::{EXPIRY, Script},
+        script::{EXPIRY, JUDGED, Script},
     };
 
     fn radius(running: Script, restarted: Script) -> Radius {
@@ -288,6 +285,18 @@ mod tests {
         assert_eq!(sleeper.operations, [("search".into(), Effect::Sleeps)]);
         // A restart alone makes failures that end.
         assert_eq!(radius(sound(), fails(2_100)).operations, [("search".into(), Effect::Works)]);
+    }
+
+    #[test]
+    fn what_the_system_replaces_before_people_do_heals_by_itself() {
+        let replaced = |ms| Script::expiry().rotated("archive", 2_000..ms);
+        assert_eq!(radius(replaced(2_100), sound()).heals, Heals::ByItself);
+        assert_eq!(radius(replaced(4_100), sound()).heals, Heals::Repaired);
+        let lost = fails(JUDGED + 1);
+        assert_eq!(radius(lost, sound()).heals, Heals::Not);
+        let steady = |what: &What| matches!(what, What::PhaseEnded { phase: Phase::Steady, .. });
+        let unsteady = Script::expiry().without(steady);
+        assert!(matches!(radius(unsteady, sound()).heals, Heals::Unknown(_)));
     }
 
     #[test]
