@@ -84,7 +84,8 @@ fn wanted<'s>(suite: &'s Suite, names: &[String]) -> Result<Vec<&'s Specimen>> {
     let specimens: Vec<_> = suite.zoo.iter().filter(is_chosen).collect();
     if specimens.is_empty() {
         let known = suite.zoo.iter().map(|one| one.control.as_str());
-        return Err(find::unknown("control", &names[0], known).hint_all());
+        let more = "`notafter list` shows all scenarios; those of the zoo are controls";
+        return Err(find::unknown("control", &names[0], known).hint_more(more));
     }
     Ok(specimens)
 }
