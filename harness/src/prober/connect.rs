@@ -139,8 +139,10 @@ impl Caller {
         let _ = tcp.set_nodelay(true);
         let stream =
             TlsConnector::from(config).connect(name, tcp).await.map_err(|error| outcome_of(&error))?;
-        if let Some(leaf) =
-            stream.get_ref().1.peer_certificates().and_then(|chain| pki::leaf_of(chain.first()?).ok())
+        // A resumed session shows nothing to the verifier.
+        if wire.presented().is_none()
+            && let Some(leaf) =
+                stream.get_ref().1.peer_certificates().and_then(|chain| pki::leaf_of(chain.first()?).ok())
         {
             wire.saw(leaf);
         }
