@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
@@ -99,13 +100,9 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
             }
             rejected = rejects;
         }
-        for (client, sources) in status.map(|status| status.clients).unwrap_or_default() {
-            let Some(key) = mount_of(cluster.system(), &client) else { continue };
-            // The prober shows what is installed, whether or not the service does: only what came from the
-            // service's own address is the service's.
-            let Some(leaf) = cluster.address(&key.0).ok().and_then(|own| sources.get(&own.ip())) else {
-                continue;
-            };
+        let clients = status.map(|status| status.clients).unwrap_or_default();
+        let address = |service: &str| cluster.address(service).ok().map(|own| own.ip());
+        for (key, leaf) in shown_by_themselves(cluster.system(), &clients, address) {
             if seen.get(&key) != Some(leaf) {
                 let (service, mount) = key.clone();
                 recorder.record(What::Using { service, mount, leaf: leaf.clone() });
@@ -148,6 +145,21 @@ impl Process {
     }
 }
 
+/// What services have shown, each from its own address. The prober shows what is installed, whether or not
+/// the service does: what came from anywhere else is not the service's.
+fn shown_by_themselves<'s>(
+    system: &System,
+    clients: &'s BTreeMap<String, BTreeMap<IpAddr, Leaf>>,
+    address: impl Fn(&str) -> Option<IpAddr>,
+) -> Vec<(Key, &'s Leaf)> {
+    let own = |(client, sources): (&String, &'s BTreeMap<IpAddr, Leaf>)| {
+        let key = mount_of(system, client)?;
+        let leaf = sources.get(&address(&key.0)?)?;
+        Some((key, leaf))
+    };
+    clients.iter().filter_map(own).collect()
+}
+
 /// Whose mount a client's certificate came from: `archive@mesh` is the mount of `archive` whose
 /// authority is `mesh`. None for users, probes and strangers.
 fn mount_of(system: &System, client: &str) -> Option<Key> {
@@ -169,5 +181,36 @@ async fn watch_clock(recorder: Recorder) {
             recorder.record(What::ClockJumped { by_ms: drift - known });
             known = drift;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_prober_shows_for_a_service_is_not_what_the_service_shows() {
+        let text = r#"
+            name = "one"
+            authorities = ["mesh"]
+            [[services]]
+            name = "archive"
+            program = "archive"
+            serves = "workload"
+            mounts.workload.authority = "mesh"
+        "#;
+        let system = System::from_toml(text, "test").expect("a system");
+        let [own, prober] = ["127.1.2.3", "127.0.0.1"].map(|text| text.parse().expect("an address"));
+        let leaf = |serial: &str| Leaf { serial: serial.into(), not_before: 0, not_after: 1 };
+        let (old, new) = (leaf("old"), leaf("new"));
+        let of = |sources: &[(IpAddr, &Leaf)]| {
+            let sources = sources.iter().map(|(from, leaf)| (*from, (*leaf).clone())).collect();
+            BTreeMap::from([("archive@mesh".to_owned(), sources)])
+        };
+        let address = |service: &str| (service == "archive").then_some(own);
+        let key = ("archive".to_owned(), "workload".to_owned());
+        let both = of(&[(prober, &new), (own, &old)]);
+        assert_eq!(shown_by_themselves(&system, &both, address), [(key, &old)]);
+        assert_eq!(shown_by_themselves(&system, &of(&[(prober, &new)]), address), []);
     }
 }
