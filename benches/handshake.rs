@@ -1,7 +1,8 @@
 //! Fresh mutual TLS 1.3 handshakes with one answer read back, both ends on one core: the prober
 //! against a bare server, and Go's crypto/tls doing the same, in turn.
 //!
-//! `cargo bench --bench handshake`. P-256 certificates under one issuing CA, X25519, no resumption.
+//! `cargo bench --bench handshake`. P-256 certificates under one issuing CA, X25519, no resumption and no
+//! tickets on either side.
 //! Go comes from `ci/peers/handshake`; without a Go toolchain only our own figure is printed.
 
 #[path = "../harness/tests/caller/server.rs"]
@@ -46,7 +47,7 @@ fn main() {
 async fn handshakes() -> f64 {
     let mesh = Authority::new("bench").expect("authority");
     let issue = |name| mesh.issue(&Identity::service(name), Validity::lasting(ROUND * 100)).expect("issued");
-    let address = Server::start(&issue("archive")).await.address;
+    let address = Server::with_tickets(&issue("archive"), 0).await.address;
     let caller = Caller::with(&issue("search")).expect("caller");
     let begun = Instant::now();
     let mut done = 0_u32;

@@ -1,4 +1,5 @@
 //! A bare mutual TLS server, for the tests of the caller and for its benchmark.
+#![allow(dead_code, reason = "not everybody needs all of it")]
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -17,18 +18,24 @@ pub struct Server {
 
 impl Server {
     pub async fn start(credential: &Credential) -> Self {
+        Self::with_tickets(credential, 2).await
+    }
+
+    /// One that sends so many tickets after a handshake; with none, nobody can resume a session.
+    pub async fn with_tickets(credential: &Credential, tickets: usize) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         for root in credential.bundle_der().expect("bundle") {
             roots.add(root).expect("root");
         }
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_client_cert_verifier(verifier.build().expect("verifier"))
             .with_single_cert(credential.chain_der(), credential.key_der())
             .expect("credential");
+        config.send_tls13_tickets = tickets;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
