@@ -1,5 +1,6 @@
-//! Every kind of page in a real browser: nothing is wrong on the console, and nothing is wider than the
-//! screen, on a telephone as on a desk, folded or not.
+//! Every kind of page in a real browser: nothing is wrong on the console, nothing is wider than the screen,
+//! on a telephone as on a desk, folded or not, and axe finds nothing that keeps somebody from reading it, in
+//! light and in dark.
 
 mod common;
 
@@ -18,6 +19,11 @@ use notafter::pki::{Authority, Identity, Validity};
 const BROWSERS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
 /// Widths of a telephone, a tablet and a desk, CSS pixels.
 const WIDTHS: [u32; 3] = [360, 768, 1280];
+/// Colour schemes, each with the setting of the browser that asks for it.
+const SCHEMES: [(&str, &str); 2] = [
+    ("light", "--blink-settings=preferredColorScheme=1"),
+    ("dark", "--blink-settings=preferredColorScheme=0"),
+];
 /// A page that is not drawn by then never is.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -27,6 +33,18 @@ for(const folded of document.querySelectorAll("details"))folded.open=true;
 const root=document.documentElement;
 const wide=[...document.querySelectorAll("body *")].filter(e=>!e.closest("svg,.skip,.scroll>*")&&e.getBoundingClientRect().right>root.clientWidth+1);
 document.body.dataset.probe="screen "+root.clientWidth+", page "+root.scrollWidth+", wider: "+(wide.map(e=>e.tagName+"."+e.className).join(" ")||"none");
+});</script>"#;
+
+/// Where `ci/setup` puts axe, under the user's cache.
+const AXE: &str = "notafter/axe-core-4.14.1/axe.min.js";
+/// Every rule of axe on everything that can be unfolded; gives the scheme, how much was found right, and what
+/// was not.
+const JUDGE: &str = r#"<script src="AXE"></script><script>addEventListener("load",async()=>{
+for(const folded of document.querySelectorAll("details"))folded.open=true;
+const scheme=matchMedia("(prefers-color-scheme: dark)").matches?"dark":"light";
+const {passes,violations}=await axe.run();
+const wrong=violations.map(v=>v.id+" at "+v.nodes.map(n=>n.target.join(" ")).join(", ")).join("; ")||"nothing";
+document.body.dataset.probe=scheme+", "+(passes.length>20?"many":"few")+" rules passed, wrong: "+wrong;
 });</script>"#;
 
 fn main() -> ExitCode {
@@ -49,6 +67,7 @@ fn main() -> ExitCode {
             the_page_of_the_past_fits_every_screen_and_has_no_error,
         ),
         trial("the_probe_sees_what_is_wrong", the_probe_sees_what_is_wrong),
+        trial("axe_sees_what_nobody_can_read", axe_sees_what_nobody_can_read),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -58,6 +77,9 @@ fn trial(name: &str, claim: fn(&Path)) -> Trial {
         let Some(browser) = browser() else {
             return ignored_without("browser", format!("none of {} is in PATH", BROWSERS.join(", ")));
         };
+        if !axe().is_file() {
+            return ignored_without("browser", format!("{} is missing; ci/setup gets it", axe().display()));
+        }
         claim(&browser);
         Ok(libtest_mimic::Completion::Completed)
     })
@@ -98,6 +120,10 @@ fn fits(browser: &Path, user: &User, page: &str) {
         assert_eq!(seen.probe, format!("screen {width}, page {width}, wider: none"));
         assert_eq!(seen.console, "");
     }
+    for (scheme, setting) in SCHEMES {
+        let seen = judge(browser, user, page, setting);
+        assert_eq!(seen.probe, format!("{scheme}, many rules passed, wrong: nothing"));
+    }
 }
 
 /// With names and paths that are longer than any screen is wide.
@@ -117,11 +143,7 @@ fn the_page_of_an_inventory_fits_every_screen_and_has_no_error(browser: &Path) {
     user.file("broken.crt", "-----BEGIN CERTIFICATE-----\nMIIB\n");
     let said = user.run(&["inventory", user.state().to_str().expect("UTF-8"), "--as", "html"]);
     assert_eq!((said.code, said.err.as_str()), (Some(1), ""), "each certificate ends within the hour");
-    for width in WIDTHS {
-        let seen = look(browser, &user, &said.out, width);
-        assert_eq!(seen.probe, format!("screen {width}, page {width}, wider: none"));
-        assert_eq!(seen.console, "");
-    }
+    fits(browser, &user, &said.out);
 }
 
 /// The control: without it the claim above would hold of a browser that says nothing.
@@ -134,6 +156,18 @@ fn the_probe_sees_what_is_wrong(browser: &Path) {
     assert!(seen.console.contains("wrong"), "{:?}", seen.console);
 }
 
+/// The control of what axe says.
+fn axe_sees_what_nobody_can_read(browser: &Path) {
+    let user = User::new();
+    let bad = "<!doctype html><html><head><style>@media (prefers-color-scheme: dark){body{background:#000}}\
+               p{color:#ccc}</style></head><body><main><h1 style=\"color:#777\">h</h1><p>pale</p></main>\
+               </body></html>";
+    let [light, dark] = SCHEMES.map(|(_, setting)| judge(browser, &user, bad, setting).probe);
+    assert!(light.contains("color-contrast at p"), "{light}");
+    assert!(light.contains("html-has-lang at html"), "{light}");
+    assert!(!dark.contains("color-contrast at p") && dark.starts_with("dark"), "{dark}");
+}
+
 /// What a browser says of a page.
 struct Seen {
     probe: String,
@@ -141,14 +175,26 @@ struct Seen {
 }
 
 fn look(browser: &Path, user: &User, page: &str, width: u32) -> Seen {
-    let probed = page.replacen("</head>", &format!("{PROBE}</head>"), 1);
-    let path = user.file(&format!("page-{width}.html"), &probed);
+    draw(browser, user, page, PROBE, &[&format!("--window-size={width},800")])
+}
+
+/// What axe says of a page, in one colour scheme.
+fn judge(browser: &Path, user: &User, page: &str, scheme: &str) -> Seen {
+    let script = JUDGE.replace("AXE", &format!("file://{}", axe().display()));
+    // It works in slices that a clock starts; this one runs ahead while nothing else does.
+    draw(browser, user, page, &script, &["--window-size=1280,800", "--virtual-time-budget=60000", scheme])
+}
+
+/// Draws a page with a script in it that leaves its findings in `data-probe`.
+fn draw(browser: &Path, user: &User, page: &str, script: &str, options: &[&str]) -> Seen {
+    let probed = page.replacen("</head>", &format!("{script}</head>"), 1);
+    let path = user.file("page.html", &probed);
     let (dom, log) = (user.state().join("dom.html"), user.state().join("browser.log"));
     let file = |path: &Path| fs::File::create(path).expect("a file in a temporary folder");
     let mut child = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"])
         .arg(format!("--user-data-dir={}", user.state().join("profile").display()))
-        .arg(format!("--window-size={width},800"))
+        .args(options)
         .args(["--dump-dom", &format!("file://{path}")])
         .stdin(Stdio::null())
         .stdout(file(&dom))
@@ -162,6 +208,13 @@ fn look(browser: &Path, user: &User, page: &str, width: u32) -> Seen {
     let probe = dom.split_once("data-probe=\"").and_then(|(_, rest)| rest.split('"').next());
     let console: Vec<&str> = log.lines().filter(|line| line.contains(":CONSOLE")).collect();
     Seen { probe: probe.expect("the probe ran").to_owned(), console: console.join("\n") }
+}
+
+/// The accessibility checker.
+fn axe() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    cache.unwrap_or_else(home).join(AXE)
 }
 
 /// The first browser in `PATH`.
