@@ -60,7 +60,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
             let word: Vec<u8> = rest
                 .skip_while(|byte| matches!(byte, b'"' | b':' | b' '))
                 .take_while(u8::is_ascii_alphanumeric)
-                .take(32)
+                .take(64)
                 .collect();
             let word = word.strip_suffix(LIST.as_bytes()).unwrap_or(&word);
             KINDS.iter().any(|kind| kind.as_bytes() == word)
