@@ -1,6 +1,6 @@
 //! What certificates exist, where, whose, and until when.
 //!
-//! [`scan`] reads files and [`endpoint`] asks servers; both give [`Source`]s. [`Inventory::of`] makes
+//! [`scan`] reads files, [`endpoint`] asks servers and [`kubernetes`] an API server; all give [`Source`]s. [`Inventory::of`] makes
 //! one entry a certificate of them, and [`finding`]s of what is or will be wrong. From there on
 //! everything is a pure function: no clock, no file, no socket.
 
@@ -16,6 +16,7 @@ pub mod finding;
 mod html;
 mod instant;
 mod kubeadm;
+pub mod kubernetes;
 pub(crate) mod markdown;
 pub(crate) mod openmetrics;
 pub mod owners;

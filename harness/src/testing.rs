@@ -36,8 +36,8 @@ use crate::{
 
 pub use trial::Trial;
 
-/// The environment variable that lists what must be there: the runtimes, [`BROWSER`], [`ALERTING`] and
-/// [`SERVERS`], whose absence is a failure.
+/// The environment variable that lists what must be there: the runtimes, [`BROWSER`], [`ALERTING`],
+/// [`SERVERS`] and [`KUBERNETES`], whose absence is a failure.
 pub const REQUIRE: &str = "NOTAFTER_REQUIRE";
 /// What the tests of pages need beside a runtime.
 pub const BROWSER: &str = "browser";
@@ -45,8 +45,10 @@ pub const BROWSER: &str = "browser";
 pub const ALERTING: &str = "alerting";
 /// The servers that others wrote, whose profiles are expected.
 pub const SERVERS: &str = "servers";
+/// The programs of Kubernetes that `ci/setup kubernetes` builds, and an etcd.
+pub const KUBERNETES: &str = "kubernetes";
 /// What may be needed beside runtimes.
-const BESIDES: [&str; 3] = [BROWSER, ALERTING, SERVERS];
+const BESIDES: [&str; 4] = [BROWSER, ALERTING, SERVERS, KUBERNETES];
 /// The environment variable that says how many runs there are at once.
 pub const JOBS: &str = "NOTAFTER_TEST_JOBS";
 

@@ -21,6 +21,7 @@ use crate::{
         self, Diff, Inventory, Owners, Rank, Source,
         cluster::{self, Member},
         endpoint::{self, Target},
+        kubernetes::{Api, Told},
         scan::{self, Scanned},
     },
     report::Style,
@@ -37,8 +38,11 @@ const STDIN: &str = "-";
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Files, folders, servers, and - for stdin
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required_unless_present = "kubeconfig", value_name = "SOURCE")]
     sources: Vec<String>,
+
+    #[command(flatten)]
+    cluster: Kubernetes,
 
     /// In which form
     #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Table)]
@@ -65,12 +69,38 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
+/// A cluster whose API server is asked.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Kubernetes {
+    /// Ask this cluster's API server, too: Secrets, `ConfigMaps`, bundles of webhooks and aggregated APIs,
+    /// signing requests, and what it presents itself. Nothing is written
+    #[arg(long, value_name = "FILE", help_heading = "A Kubernetes that runs")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Which context of it, if not the current one
+    #[arg(long, value_name = "NAME", requires = "kubeconfig", help_heading = "A Kubernetes that runs")]
+    context: Option<String>,
+
+    /// Only the Secrets and `ConfigMaps` of this namespace
+    #[arg(long, value_name = "NS", requires = "kubeconfig", help_heading = "A Kubernetes that runs")]
+    namespace: Option<String>,
+}
+
+impl Kubernetes {
+    /// The cluster, if one was named.
+    fn api(&self) -> Option<Api> {
+        let Self { kubeconfig, context, namespace } = self.clone();
+        kubeconfig.map(|kubeconfig| Api { kubeconfig, context, namespace })
+    }
+}
+
 const AFTER_HELP: &str = "\
 A source is a file or a folder (PEM, DER, PKCS#12, Java key stores, kubeconfigs, objects of
 Kubernetes as YAML or JSON), or a server: HOST:PORT, or postgres://HOST:PORT, also mysql, ldap,
 smtp and imap, which begin TLS in their own way; or run:ID or run:last, the cluster of a run that is
 up; or - for stdin:
   kubectl get secret,configmap,csr -A -o json | notafter inventory -
+--kubeconfig asks the same of a cluster that runs, without kubectl.
 A password of PKCS#12 files is taken from NOTAFTER_KEYSTORE_PASSWORD.
 
 Exit codes: 0 nothing is wrong, or nothing urgent; 1 a finding has rank page or critical.";
@@ -100,7 +130,7 @@ enum Form {
 pub async fn run(args: &Args) -> Result<u8> {
     let owners = args.owners.as_deref().map_or_else(|| Ok(Owners::default()), Owners::read)?;
     let before = args.diff.as_deref().map(|path| read(path, args.form)).transpose()?;
-    let (sources, files) = Subjects::named(&args.sources)?.look().await?;
+    let (sources, files) = Subjects::named(&args.sources, &args.cluster)?.look().await?;
     let now = args.now.unwrap_or_else(|| OffsetDateTime::now_utc().unix_timestamp());
     let mut inventory = Inventory::of(sources, files, &owners, now);
     if let Some(owner) = &args.owner {
@@ -119,19 +149,20 @@ pub async fn run(args: &Args) -> Result<u8> {
     Ok(if urgent { exit::NOT_AS_EXPECTED } else { exit::AS_EXPECTED })
 }
 
-/// What was named: files and folders, servers, the services of runs, and stdin.
+/// What was named: files and folders, servers, the services of runs, a Kubernetes, and stdin.
 pub(super) struct Subjects {
     stdin: bool,
     paths: Vec<PathBuf>,
     targets: Vec<Target>,
     members: Vec<Member>,
+    api: Option<Api>,
     /// Held by whoever reads files.
     reading: Arc<Mutex<()>>,
 }
 
 impl Subjects {
     /// Finds out what each name means.
-    pub(super) fn named(names: &[String]) -> Result<Self> {
+    pub(super) fn named(names: &[String], cluster: &Kubernetes) -> Result<Self> {
         let (mut paths, mut targets, mut members) = (Vec::new(), Vec::new(), Vec::new());
         let stdin = names.iter().any(|name| name == STDIN);
         for name in names.iter().filter(|name| *name != STDIN) {
@@ -158,7 +189,10 @@ impl Subjects {
                 }
             }
         }
-        Ok(Self { stdin, paths, targets, members, reading: Arc::default() })
+        let api = cluster.api();
+        // The certificate by which people ask ends as well.
+        paths.extend(api.iter().map(|api| api.kubeconfig.clone()));
+        Ok(Self { stdin, paths, targets, members, api, reading: Arc::default() })
     }
 
     /// The same, to be looked at again and again.
@@ -179,14 +213,22 @@ impl Subjects {
         let reading = self.reading.clone().lock_owned().await;
         let (paths, members, stdin) = (self.paths.clone(), self.members.clone(), self.stdin);
         let passwords: Vec<_> = std::env::var(PASSWORD).into_iter().collect();
+        let keys = passwords.clone();
         let scanning = tokio::task::spawn_blocking(move || {
             let _until_read = reading;
-            scan_all(&paths, &members, stdin, &passwords)
+            scan_all(&paths, &members, stdin, &keys)
         });
-        let mut asked = endpoint::ask_all(self.targets.clone()).await;
+        let mut targets = self.targets.clone();
+        let mut told = match &self.api {
+            Some(api) => api.ask(&passwords).await?,
+            None => Told::default(),
+        };
+        targets.extend(told.server.take().filter(|server| !self.targets.contains(server)));
+        let mut asked = endpoint::ask_all(targets).await;
         let mut scanned = scanning.await.map_err(Error::bug)??;
+        scanned.sources.append(&mut told.scanned.sources);
         scanned.sources.append(&mut asked);
-        Ok((scanned.sources, scanned.files))
+        Ok((scanned.sources, scanned.files + told.scanned.files))
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     exit, interrupt,
-    inventory::Subjects,
+    inventory::{Kubernetes, Subjects},
     output::{complain, print, say},
 };
 use crate::{
@@ -27,8 +27,11 @@ const MOST_OFTEN: Duration = Duration::from_secs(1);
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Files, folders, and servers, as `notafter inventory` takes them
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required_unless_present = "kubeconfig", value_name = "SOURCE")]
     sources: Vec<String>,
+
+    #[command(flatten)]
+    cluster: Kubernetes,
 
     /// Where to answer; port 0 is any that is free
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9793", value_parser = address)]
@@ -63,7 +66,7 @@ pub async fn run(args: &Args) -> Result<u8> {
             .hint("certificates change slowly; 30s is plenty"));
     }
     let owners = args.owners.as_deref().map_or_else(|| Ok(Owners::default()), Owners::read)?;
-    let subjects = Subjects::named(&args.sources)?.lasting()?;
+    let subjects = Subjects::named(&args.sources, &args.cluster)?.lasting()?;
     let listening = async {
         let listener = TcpListener::bind(args.listen).await?;
         Ok::<_, std::io::Error>((listener.local_addr()?, listener))

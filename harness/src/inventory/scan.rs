@@ -39,6 +39,8 @@ const LARGEST_OF_OTHER_NAME: u64 = 1 << 20;
 const MANIFESTS: [&str; 3] = ["yaml", "yml", "json"];
 /// What stdin is called as a place.
 const STDIN: &str = "stdin";
+/// What an API server is called as a place of what is in no object.
+const API: &str = "api";
 /// Not on any disk.
 const NO_DISK: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// A worker takes so many files at a time.
@@ -212,6 +214,14 @@ pub fn read_stdin(passwords: &[String]) -> io::Result<Scanned> {
     }
     let found = Decoder::new(passwords).decode(&bytes, true);
     Ok(Scanned { sources: sources(&STDIN.into(), found, None, Object::to_string), files: 1 })
+}
+
+/// Decodes lists of objects of Kubernetes, each counted as a file. They go by their own names.
+pub(super) fn objects(lists: &[String], passwords: &[String]) -> Scanned {
+    let mut decoder = Decoder::new(passwords);
+    let found = lists.iter().map(|list| decoder.decode(list.as_bytes(), false));
+    let sources = found.flat_map(|found| sources(&API.into(), found, None, Object::to_string)).collect();
+    Scanned { sources, files: lists.len() as u64 }
 }
 
 /// Reads a regular file into the buffer; none where it is something else, or holds something else.
