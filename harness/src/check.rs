@@ -14,6 +14,12 @@
 //! | [`nothing_lost`], [`nothing_duplicated`] | every record is stored, and once |
 //! | [`nothing_accepted_unauthenticated`] | nobody was served without a valid certificate |
 //! | [`no_connection_outlives_expiry`] | open connections end with their certificates |
+//! | [`no_session_outlives_expiry`] | a resumed session is worth no more than the certificates it began with |
+//! | [`survives_restart`] | what was served before a service was restarted is served after |
+//! | [`in_use_within`] | what a repair installed was on the wire this soon after |
+//! | [`nothing_old_returns`] | a certificate that was replaced stays away |
+//! | [`says_what_it_serves`] | no service says that it uses one certificate while it serves an older one |
+//! | [`says_what_it_rejects`] | a service that does not use what was installed says so |
 //! | [`alerted_before_expiry`] | somebody was told early enough |
 //! | [`starts_in_order`] | the first order that was tried came up |
 //! | [`starts_in_any_order`] | every order that was tried came up in time, and without a crash |
@@ -28,6 +34,8 @@ mod order;
 mod overall;
 mod recovery;
 mod refusal;
+mod replacement;
+mod restart;
 
 use std::fmt;
 
@@ -47,7 +55,11 @@ pub(crate) use order::judge_starts;
 pub use order::{starts_in_any_order, starts_in_order};
 pub use overall::{Overall, Summary, judge_all, rejudged};
 pub use recovery::{drains_within, recovers_within, replaced_before_expiry};
-pub use refusal::{no_connection_outlives_expiry, nothing_accepted_unauthenticated, refused};
+pub use refusal::{
+    no_connection_outlives_expiry, no_session_outlives_expiry, nothing_accepted_unauthenticated, refused,
+};
+pub use replacement::{in_use_within, nothing_old_returns, says_what_it_rejects, says_what_it_serves};
+pub use restart::survives_restart;
 
 /// A pure function from a finished history to a verdict. It touches no cluster, clock or file.
 pub trait Check: Send + Sync {

@@ -3,6 +3,7 @@
 mod damage;
 mod expiry;
 mod flaw;
+mod restart;
 mod revocation;
 mod rotation;
 mod which;
@@ -14,8 +15,9 @@ use futures_util::future::BoxFuture;
 pub use damage::{Damage, damage};
 pub use expiry::{Expire, expire, expired, run_out};
 pub use flaw::{Flaw, flawed};
+pub use restart::{rolled_out, withheld};
 pub use revocation::{revoked, stale_list};
-pub use rotation::rotated;
+pub use rotation::{renewed, rotated};
 pub use which::Which;
 
 use crate::{

@@ -16,7 +16,7 @@ use std::{
 };
 
 pub use connect::{Caller, Connection, Wire};
-pub use open::OpenConnections;
+pub use open::{OpenConnections, ResumedSessions};
 pub use pace::{Answer, Others, Pace, Pacer, Tempo};
 pub use schedule::Schedule;
 

@@ -9,8 +9,9 @@ use serde_json::json;
 use crate::{
     context::Context,
     error::{Error, Result},
+    fault::Damage,
     history::{Purpose, StepKind, Tail, What},
-    pki::{Manner, Validity},
+    pki::{Credential, Files, Manner, Validity},
     sightings::Sightings,
     supervise::Order,
     system::{Filled, Span},
@@ -49,6 +50,12 @@ pub enum Step {
         service: String,
         /// How its files take the place of the old ones.
         manner: Manner,
+    },
+    /// The same in a hurry: the key that is put beside the new certificate is another one's. A service should
+    /// go on with what it has, and say so.
+    RenewWithWrongKey {
+        /// Whose.
+        service: String,
     },
     /// Restart services one after another, each ready before the next.
     RestartEach {
@@ -129,7 +136,7 @@ impl Step {
         match self {
             Self::Identify => StepKind::Diagnose,
             Self::Wait { .. } => StepKind::Pace,
-            Self::Rotate { .. } | Self::Renew { .. } => StepKind::Rotate,
+            Self::Rotate { .. } | Self::Renew { .. } | Self::RenewWithWrongKey { .. } => StepKind::Rotate,
             Self::RestartEach { .. } | Self::RestartAll { .. } | Self::TryOrders { .. } => StepKind::Restart,
             Self::Ask { .. } => StepKind::RecoveryRun,
         }
@@ -143,7 +150,10 @@ impl Step {
                 Ok(())
             }
             Self::Rotate { service } => rotate(context, service),
-            Self::Renew { service, manner } => renew(context, service, *manner),
+            Self::Renew { service, manner } => renew(context, service, *manner, |good, _| good.files()),
+            Self::RenewWithWrongKey { service } => {
+                renew(context, service, Manner::Swap, |good, other| Damage::KeyOfAnother.files(good, other))
+            }
             Self::RestartEach { services } => starting::restart_each(context, services).await,
             Self::RestartAll { services } => starting::restart_all(context, services).await,
             Self::TryOrders { orders, think } => starting::try_orders(context, orders, think.0).await,
@@ -165,6 +175,9 @@ impl fmt::Display for Step {
                     Manner::InPlace => "written where the old ones are",
                 };
                 write!(f, "renew the certificate of {service}: new files, {how}")
+            }
+            Self::RenewWithWrongKey { service } => {
+                write!(f, "renew the certificate of {service}, with the key of another one by mistake")
             }
             Self::RestartEach { services } => {
                 write!(f, "restart one after another: {}", services.join(", "))
@@ -206,12 +219,19 @@ fn rotate(context: &Context, service: &str) -> Result<()> {
     Ok(())
 }
 
-fn renew(context: &Context, service: &str, manner: Manner) -> Result<()> {
+/// Writes what `files` makes of a new credential, and of another one.
+fn renew(
+    context: &Context,
+    service: &str,
+    manner: Manner,
+    files: impl Fn(&Credential, &Credential) -> Files,
+) -> Result<()> {
     let serves = context.system().service(service).map_or_else(String::new, |one| one.serves.clone());
     let authority = context.system().authority_of(service, &serves)?;
-    let credential = context.pki.issue(&authority, service, Validity::lasting(Duration::from_hours(24)))?;
+    let issue = || context.pki.issue(&authority, service, Validity::lasting(Duration::from_hours(24)));
+    let credential = issue()?;
     context.will_install(service, &serves, credential.leaf(), Purpose::Repair);
-    context.cluster.write_files(service, &serves, &credential.files(), manner)
+    context.cluster.write_files(service, &serves, &files(&credential, &issue()?), manner)
 }
 
 async fn ask(context: &Context, service: &str, path: &str) -> Result<()> {

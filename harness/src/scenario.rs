@@ -27,8 +27,10 @@ pub struct Scenario {
     pub workload: Workload,
     /// How often is asked and tried.
     pub pace: Pace,
-    /// Which of the four questions are asked all the time, beside fresh handshakes.
+    /// Whether connections that stay open are asked all the time, beside fresh handshakes.
     pub ask_open_connections: bool,
+    /// Whether sessions that are resumed are, too.
+    pub ask_resumed_sessions: bool,
     /// Who is told before a certificate ends.
     pub alert: Option<ExpiryAlert>,
     /// Abilities that the runtime must have, beside those that the faults need.
@@ -41,6 +43,8 @@ pub struct Scenario {
     pub observe: Span,
     /// Who repairs, and when.
     pub repair: Repair,
+    /// What breaks as people begin to repair, before their first step is done.
+    pub during_repair: Vec<Box<dyn AnyFault>>,
     /// What is done again after the recovery, so that the ledger gets whole.
     pub recovery_runs: Runbook,
     /// How long every operation must succeed before the system counts as recovered.
@@ -147,12 +151,14 @@ impl Scenario {
             workload: Workload::default(),
             pace: Pace::default(),
             ask_open_connections: false,
+            ask_resumed_sessions: false,
             alert: None,
             needs: Vec::new(),
             faults: Vec::new(),
             aftermath: Aftermath::default(),
             observe: Span(Duration::from_millis(500)),
             repair: Repair::default(),
+            during_repair: Vec::new(),
             recovery_runs: Runbook::default(),
             stability: Span(Duration::from_millis(500)),
             checks: Vec::new(),
@@ -166,7 +172,8 @@ impl Scenario {
     /// Why this scenario cannot run there; none if it can.
     pub fn lacking(&self, runtime: Runtime) -> Option<String> {
         let has = runtime.abilities();
-        let needed = self.faults.iter().flat_map(|fault| fault.needs()).chain(&self.needs);
+        let faults = self.faults.iter().chain(&self.during_repair);
+        let needed = faults.flat_map(|fault| fault.needs()).chain(&self.needs);
         needed
             .into_iter()
             .find(|ability| !has.contains(ability))

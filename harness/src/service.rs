@@ -102,7 +102,7 @@ pub struct Status {
     pub waits_for: Vec<String>,
     /// The leaf in use, by mount.
     pub credentials: BTreeMap<String, Leaf>,
-    /// Why what lies in a mount is not used, where another credential is, by mount.
+    /// Why what lies in a mount is not used, where another credential is or one had to be there, by mount.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected: BTreeMap<String, String>,
     /// The leaf that each client showed in its latest handshake, refused or not, by the client's name

@@ -12,13 +12,13 @@ use crate::{
     calm::Calm,
     context::Context,
     error::{Error, Result},
-    fault::Injected,
+    fault::{AnyFault, Injected},
     history::{AlertRule, Micros, Phase, ProcessChange, Question, Recorder, Tail, What},
     http::Client,
     journal::Journal,
     landing,
     pki::{Authority, Identity, Pki, Validity},
-    prober::{Intruder, OpenConnections, Pacer, Prober, Schedule},
+    prober::{Intruder, OpenConnections, Pacer, Prober, ResumedSessions, Schedule},
     run::RunFolder,
     runbook,
     runtime::{Runtime, provision},
@@ -53,7 +53,8 @@ pub struct Stage<'a> {
     injected: Vec<Injected>,
     /// When the fault was injected.
     since: Micros,
-    expiry: Option<JoinHandle<Result<()>>>,
+    /// One for each time that something was injected.
+    expiries: Vec<JoinHandle<Result<()>>>,
 }
 
 /// Everything that runs while a scenario does.
@@ -63,6 +64,7 @@ struct Running {
     _alerting: Alerting,
     schedule: Option<Schedule>,
     open: Option<OpenConnections>,
+    resumed: Option<ResumedSessions>,
     workload: Option<workload::Running>,
 }
 
@@ -82,7 +84,7 @@ impl<'a> Stage<'a> {
             running: None,
             injected: Vec::new(),
             since: 0,
-            expiry: None,
+            expiries: Vec::new(),
         }
     }
 
@@ -141,6 +143,7 @@ impl<'a> Stage<'a> {
             context: context.clone(),
             schedule: None,
             open: None,
+            resumed: None,
             workload: None,
         });
         provision(&context.cluster, &context.pki, Validity::lasting(LIFETIME))?;
@@ -176,11 +179,7 @@ impl<'a> Stage<'a> {
 
     async fn inject(&mut self) -> Result<()> {
         self.since = self.recorder.clock().now();
-        for fault in &self.scenario.faults {
-            let injected = fault.inject(self.context()?).await;
-            let injected = injected.map_err(|error| Error::new(fault.describe()).because(error))?;
-            self.injected.extend(injected);
-        }
+        self.injected = inject_all(&self.scenario.faults, self.context()?).await?;
         Ok(())
     }
 
@@ -191,7 +190,10 @@ impl<'a> Stage<'a> {
             // Now, so that what will end is what they were opened with.
             running.open = Some(OpenConnections::start(&context.prober, self.scenario.system.hops()));
         }
-        self.expiry = Some(landing::watch_expiry(context, self.injected.clone(), self.scenario.aftermath));
+        if let Some(running) = self.running.as_mut().filter(|_| self.scenario.ask_resumed_sessions) {
+            running.resumed = Some(ResumedSessions::start(&context.prober, self.scenario.system.hops()));
+        }
+        self.expiries.push(landing::watch_expiry(context, self.injected.clone(), self.scenario.aftermath));
         Ok(())
     }
 
@@ -220,6 +222,12 @@ impl<'a> Stage<'a> {
     }
 
     async fn repair(&mut self) -> Result<()> {
+        if !self.scenario.during_repair.is_empty() {
+            let (context, since) = (self.context()?.clone(), self.recorder.clock().now());
+            let injected = inject_all(&self.scenario.during_repair, &context).await?;
+            landing::wait(&context, &injected, since, self.scenario.limits.landed).await?;
+            self.expiries.push(landing::watch_expiry(context, injected, self.scenario.aftermath));
+        }
         self.scenario.repair.runbook.execute(self.context()?, 0).await
     }
 
@@ -228,7 +236,7 @@ impl<'a> Stage<'a> {
     async fn recover(&mut self) -> Result<()> {
         let window = self.scenario.stability.0;
         let until = Instant::now() + self.scenario.limits.recover;
-        if self.expiry.is_some() {
+        if !self.expiries.is_empty() {
             self.expired().await?;
             // It bites now; what worked until now says nothing.
             tokio::time::sleep(window).await;
@@ -289,7 +297,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// What could not be put back.
     pub async fn heal(&mut self) -> Result<()> {
-        if let Some(expiry) = self.expiry.take() {
+        for expiry in self.expiries.drain(..) {
             expiry.abort();
         }
         if let Some(running) = &mut self.running {
@@ -315,10 +323,10 @@ impl<'a> Stage<'a> {
 
     /// Every injected credential has ended.
     async fn expired(&mut self) -> Result<()> {
-        match self.expiry.take() {
-            None => Ok(()),
-            Some(expiry) => expiry.await.map_err(|error| Error::new("watching the expiry").because(error))?,
+        for expiry in self.expiries.drain(..) {
+            expiry.await.map_err(|error| Error::new("watching the expiry").because(error))??;
         }
+        Ok(())
     }
 }
 
@@ -330,10 +338,23 @@ impl Running {
         if let Some(open) = self.open.take() {
             open.stop().await;
         }
+        if let Some(resumed) = self.resumed.take() {
+            resumed.stop().await;
+        }
         if let Some(workload) = self.workload.take() {
             workload.stop().await;
         }
     }
+}
+
+/// Injects one fault after the other; gives what they put where.
+async fn inject_all(faults: &[Box<dyn AnyFault>], context: &Context) -> Result<Vec<Injected>> {
+    let mut all = Vec::new();
+    for fault in faults {
+        let injected = fault.inject(context).await;
+        all.extend(injected.map_err(|error| Error::new(fault.describe()).because(error))?);
+    }
+    Ok(all)
 }
 
 /// Those who must not get in: without a certificate, with an expired one, with a foreign one.

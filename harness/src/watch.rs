@@ -59,6 +59,7 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
     let mut last: Option<Health> = None;
     let mut seen: HashMap<Key, Leaf> = HashMap::new();
     let mut rejected: BTreeMap<String, String> = BTreeMap::new();
+    let mut claimed: BTreeMap<String, Leaf> = BTreeMap::new();
     let mut last_of: Option<u32> = None;
     let mut asked = Instant::now();
     let mut known: Option<u64> = None;
@@ -99,6 +100,13 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
                 recorder.record(What::Rejected { service, mount, why });
             }
             rejected = rejects;
+        }
+        for (mount, leaf) in status.iter().flat_map(|status| &status.credentials) {
+            if claimed.get(mount) != Some(leaf) {
+                let (service, mount, leaf) = (service.clone(), mount.clone(), leaf.clone());
+                claimed.insert(mount.clone(), leaf.clone());
+                recorder.record(What::Claims { service, mount, leaf });
+            }
         }
         let clients = status.map(|status| status.clients).unwrap_or_default();
         let address = |service: &str| cluster.address(service).ok().map(|own| own.ip());

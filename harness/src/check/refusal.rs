@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use crate::{
     clock::micros,
     history::{Micros, Outcome, Probe, Refusal, Side},
-    measure::{Credential, LeafId, Measurements, SLEW, Try},
+    measure::{Credential, LeafId, Measurements, OpenConnections, SLEW, Try},
     words,
 };
 
@@ -26,7 +26,16 @@ pub fn nothing_accepted_unauthenticated() -> Box<dyn Check> {
 
 /// No connection that was open when one of its certificates ended is served more than `grace` later.
 pub fn no_connection_outlives_expiry(grace: Duration) -> Box<dyn Check> {
-    rule("no-connection-outlives-expiry", move |measured| judge_open(measured, micros(grace)))
+    rule("no-connection-outlives-expiry", move |measured| {
+        judge_past(measured, &measured.intrusions.open, "open connection", micros(grace))
+    })
+}
+
+/// No session that is resumed is served more than `grace` after one of its certificates ended.
+pub fn no_session_outlives_expiry(grace: Duration) -> Box<dyn Check> {
+    rule("no-session-outlives-expiry", move |measured| {
+        judge_past(measured, &measured.intrusions.resumed, "resumed session", micros(grace))
+    })
 }
 
 /// What fresh handshakes came to.
@@ -204,13 +213,12 @@ fn judge_accepted(measured: &Measurements<'_>) -> Early {
     )))
 }
 
-fn judge_open(measured: &Measurements<'_>, grace: Micros) -> Early {
+fn judge_past(measured: &Measurements<'_>, open: &OpenConnections, what: &str, grace: Micros) -> Early {
     timed(measured)?;
-    let open = &measured.intrusions.open;
     let asked = open.asked.iter().filter(|(past, _)| *past > grace).count() as u64;
     if asked == 0 {
         return Err(unknown(format!(
-            "no open connection was asked more than {} after one of its certificates ended",
+            "no {what} was asked more than {} after one of its certificates ended",
             words::span(grace)
         )));
     }
@@ -222,7 +230,7 @@ fn judge_open(measured: &Measurements<'_>, grace: Micros) -> Early {
             words::span(grace)
         ))),
         served => Ok(failed(format!(
-            "{} on open connections served up to {longest} after a certificate had ended, {} allowed",
+            "{} on {what}s served up to {longest} after a certificate had ended, {} allowed",
             words::counted(served, "request"),
             words::span(grace)
         ))),

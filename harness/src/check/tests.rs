@@ -322,6 +322,19 @@ fn an_open_connection_ends_with_its_certificate() {
 }
 
 #[test]
+fn a_resumed_session_is_worth_no_more_than_the_certificates_it_began_with() {
+    let check = no_session_outlives_expiry(ms(100));
+    let before = Script::outage().asks(1_500, Question::Resumed, Some(200));
+    cannot_tell(&*check, before.clone(), "no resumed session was asked more than 100 ms after");
+    passes(&*check, before.clone().asks(2_200, Question::Resumed, Some(403)), "none of 1 request later");
+    fails(
+        &*check,
+        before.asks(2_500, Question::Resumed, Some(200)),
+        "on resumed sessions served up to 500 ms",
+    );
+}
+
+#[test]
 fn an_alert_comes_with_its_lead() {
     let check = alerted_before_expiry(ms(500));
     let warned = |at| Script::outage().alert(at, AlertRule::Expiry, "archive");

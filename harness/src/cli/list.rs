@@ -42,7 +42,9 @@ pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
 /// What a scenario breaks, what is asked about it, and where; none if it breaks nothing.
 fn catalogued(template: &Template) -> Option<String> {
     let scenario = template.scenario(&Settings::default());
-    let faults: Vec<_> = scenario.faults.iter().map(|fault| fault.describe()).collect();
+    let mut faults: Vec<_> = scenario.faults.iter().map(|fault| fault.describe()).collect();
+    let during = scenario.during_repair.iter().map(|fault| fault.describe());
+    faults.extend(during.map(|fault| format!("during the repair {fault}")));
     let checks: Vec<_> = scenario.checks.iter().map(|check| check.name().to_owned()).collect();
     let line = |what: &str, words: &str| format!("  {what:<7}  {words}\n");
     let lines = [

@@ -82,7 +82,7 @@ impl Fault for Damaged {
 
 impl Damage {
     /// The files of a credential with this damage.
-    fn files(self, credential: &Credential, other: &Credential) -> Files {
+    pub(crate) fn files(self, credential: &Credential, other: &Credential) -> Files {
         let whole = credential.files();
         match self {
             Self::KeyOfAnother => Files { key: other.files().key, ..whole },

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{AnyFault, Fault, Injected, replace, signal_reload};
+use super::{AnyFault, Fault, Injected, Which, replace, signal_reload};
 use crate::{
     context::Context,
     error::Result,
@@ -28,6 +28,34 @@ struct Rotated {
 /// before the next; a fresh leaf in each shows that what came with it is in use.
 pub fn rotated(authority: impl Into<String>, to_the_end: bool) -> Box<dyn AnyFault> {
     Box::new(Rotated { authority: authority.into(), to_the_end })
+}
+
+/// Good certificates take the place of good ones.
+struct Renewed {
+    which: Which,
+}
+
+/// Good certificates take the place of good ones, under the same authority. Nothing is wrong with them: it is
+/// a defect of their holders that shows.
+pub fn renewed(which: Which) -> Box<dyn AnyFault> {
+    Box::new(Renewed { which })
+}
+
+impl Fault for Renewed {
+    fn describe(&self) -> String {
+        format!("{} is replaced by another good one", self.which)
+    }
+
+    async fn inject(&self, context: &Context) -> Result<Vec<Injected>> {
+        let mut injected = Vec::new();
+        for (service, mount) in self.which.targets(context.system()) {
+            let authority = context.system().authority_of(&service, &mount)?;
+            let credential = context.pki.issue(&authority, &service, Validity::lasting(LASTING))?;
+            injected.push(replace(context, (service, mount), &credential, None)?);
+        }
+        signal_reload(context, &injected).await?;
+        Ok(injected)
+    }
 }
 
 /// Whose certificates a step issues, and whom its holders trust.

@@ -11,6 +11,8 @@ pub enum Which {
     Served(String),
     /// The one in this mount of this service, served or not.
     Mounted(String, String),
+    /// The ones that these services present: some of many replicas, for one.
+    ServedBy(Vec<String>),
     /// Every mount of every service of one's own: what a container management system that forgot
     /// to renew does.
     All,
@@ -29,6 +31,7 @@ impl Which {
         match self {
             Self::Served(name) => vec![Self::served(system, name)],
             Self::Mounted(service, mount) => vec![(service.clone(), mount.clone())],
+            Self::ServedBy(services) => services.iter().map(|name| Self::served(system, name)).collect(),
             Self::All => system
                 .own()
                 .flat_map(|service| service.mounts.keys().map(|mount| (service.name.clone(), mount.clone())))
@@ -42,6 +45,9 @@ impl fmt::Display for Which {
         match self {
             Self::Served(service) => write!(f, "the certificate that {service} presents"),
             Self::Mounted(service, mount) => write!(f, "the {mount} certificate of {service}"),
+            Self::ServedBy(services) => {
+                write!(f, "the certificate of each of {}", crate::words::list(services, 8))
+            }
             Self::All => f.write_str("every certificate"),
         }
     }

@@ -59,6 +59,15 @@ pub enum What {
         /// The leaf in use.
         leaf: Leaf,
     },
+    /// What a service says that it uses in a mount changed. Whether it does is seen from outside.
+    Claims {
+        /// Who.
+        service: String,
+        /// Which of its mounts.
+        mount: String,
+        /// The leaf that it names.
+        leaf: Leaf,
+    },
     /// A credential was put into a mount by the harness (not yet seen on the wire).
     Installed {
         /// Whose.

@@ -238,6 +238,12 @@ impl Script {
         self.at(span.start, installed).at(span.end, using)
     }
 
+    /// `service` shows its `generation`-th certificate from then on.
+    pub fn carries(mut self, service: &str, ms: Micros, generation: u32) -> Self {
+        self.carry(service, ms, leaf(service, generation));
+        self
+    }
+
     /// `service` renews its certificate by itself.
     pub fn renews(mut self, service: &str, ms: Micros) -> Self {
         let leaf = leaf(service, 2);

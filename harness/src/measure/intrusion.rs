@@ -15,9 +15,11 @@ pub struct Intrusions<'h> {
     pub first: Option<(Micros, &'h Probe)>,
     /// What became of connections that stayed open past the end of a certificate.
     pub open: OpenConnections,
+    /// What became of sessions that were resumed past it.
+    pub resumed: OpenConnections,
 }
 
-/// Connections that were open when one of their certificates ended.
+/// Connections that were open, or sessions that were resumable, when one of their certificates ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenConnections {
     /// For each request on such a connection: how long past the end it was begun, and whether it was
@@ -65,6 +67,9 @@ pub fn intrusions<'h>(reading: &Reading<'h>) -> Intrusions<'h> {
         match probe.question {
             Question::Open => found.open.asked.extend(past.map(|past| (past, probe.outcome.is_served()))),
             question => {
+                if question == Question::Resumed {
+                    found.resumed.asked.extend(past.map(|past| (past, probe.outcome.is_served())));
+                }
                 found.asked += u64::from(question.is_intrusion());
                 found.count(at, probe, past);
             }

@@ -170,6 +170,14 @@ fn told(system: &System, step: &Step) -> Told {
         }
         Step::Rotate { service } => rotate(system, service),
         Step::Renew { service, manner } => renew(system, service, *manner),
+        Step::RenewWithWrongKey { service } => Told {
+            purpose: format!(
+                "It happens at 3 am. {service} has to go on with what it has, and to say at `/status` that it will \
+                 not use what it found."
+            ),
+            commands: String::new(),
+            expect: "the old certificate on the wire, and `rejected` in what it says.".into(),
+        },
         Step::RestartEach { services } => Told {
             purpose: "One after another, each ready before the next, so that no more than one is away at a time. A \
                       supervisor starts again what ends."
