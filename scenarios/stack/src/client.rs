@@ -197,7 +197,9 @@ impl Client {
         let in_use = mount.in_use()?;
         let mut pools = lock(&self.pools);
         if let Some(kept) = pools.get(&mount.name)
-            && (self.settings.pools_past_expiry || kept.with.as_ptr() == Arc::as_ptr(&in_use))
+            && (self.settings.pools_past_expiry
+                || self.settings.client_reads_credential_once
+                || kept.with.as_ptr() == Arc::as_ptr(&in_use))
         {
             return Some(kept.pool.clone());
         }

@@ -28,7 +28,11 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower_service::Service;
 
-use crate::{credentials::Mount, settings::Common, tls, wait};
+use crate::{
+    credentials::{InUse, Mount},
+    settings::Common,
+    tls, wait,
+};
 
 /// The addresses that were found, by service, and whether they answered.
 #[derive(Debug, Default)]
@@ -76,6 +80,8 @@ impl Addresses {
 #[derive(Clone, Debug)]
 pub struct Connector {
     mount: Arc<Mount>,
+    /// What it shows, whatever is in use, where that is read once.
+    kept: Option<Arc<InUse>>,
     found: Arc<Addresses>,
     /// Its own: who is called can tell its calls from those of others who hold the same credential.
     from: IpAddr,
@@ -87,13 +93,14 @@ impl Connector {
     /// A connector that shows what is in use in `mount`.
     pub fn new(mount: Arc<Mount>, found: Arc<Addresses>, from: IpAddr, settings: &Common) -> Self {
         let limit = settings.connect_timeout.0;
-        Self { mount, found, from, limit, cuts_at_expiry: settings.cuts_at_expiry() }
+        let kept = mount.in_use().filter(|_| settings.client_reads_credential_once);
+        Self { mount, kept, found, from, limit, cuts_at_expiry: settings.cuts_at_expiry() }
     }
 
     async fn connect(self, service: String) -> io::Result<TokioIo<Kept>> {
         let gone = |what: &str| io::Error::other(what.to_owned());
         let address = self.found.of(&service).ok_or_else(|| gone("no address"))?;
-        let in_use = self.mount.in_use().ok_or_else(|| gone("no credential"))?;
+        let in_use = self.kept.or_else(|| self.mount.in_use()).ok_or_else(|| gone("no credential"))?;
         let name = ServerName::try_from(service).map_err(|_| gone("no DNS name"))?;
         let from = self.from;
         let open = async {

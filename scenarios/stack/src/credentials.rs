@@ -8,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use notafter::{
@@ -28,6 +28,9 @@ use crate::{settings::Common, tls, wait};
 /// each swap of the directory, and says nothing on some network and overlay mounts.
 pub const LOOK: Duration = Duration::from_millis(10);
 
+/// How long a credential of before stays away where it comes back.
+const GONE: Duration = Duration::from_millis(500);
+
 /// The credentials of a service, by mount.
 pub type Mounts = BTreeMap<String, Arc<Mount>>;
 
@@ -41,8 +44,14 @@ pub struct Mount {
     seen: Mutex<Option<Mark>>,
     /// How often something was taken into use.
     loads: AtomicU64,
-    /// Why what lies in the folder is not used, if another credential is.
+    /// Why what lies in the folder is not used.
     rejected: Mutex<Option<String>>,
+    /// Whether nobody looks at the folder any more.
+    given_up: AtomicBool,
+    /// Since when something lies in the folder that is not in use yet.
+    waits_since: Mutex<Option<Instant>>,
+    /// What was in use first, and when something was taken into use last.
+    first: Mutex<Option<(Arc<InUse>, Instant)>>,
     in_use: watch::Sender<Option<Arc<InUse>>>,
     changes: Arc<Notify>,
 }
@@ -83,6 +92,9 @@ impl Mount {
             seen: Mutex::default(),
             loads: AtomicU64::new(0),
             rejected: Mutex::default(),
+            given_up: AtomicBool::new(false),
+            waits_since: Mutex::default(),
+            first: Mutex::default(),
             in_use,
             changes,
         }
@@ -116,9 +128,10 @@ impl Mount {
         *lock(&self.rejected) = read.as_ref().err().filter(|_| was_good).cloned();
         let loaded = match read {
             Ok(in_use) => {
-                let leaf = in_use.leaf.clone();
+                let (leaf, in_use) = (in_use.leaf.clone(), Arc::new(in_use));
                 self.loads.fetch_add(1, Ordering::Relaxed);
-                self.in_use.send_replace(Some(Arc::new(in_use)));
+                lock(&self.first).get_or_insert_with(|| (in_use.clone(), Instant::now())).1 = Instant::now();
+                self.in_use.send_replace(Some(in_use));
                 Ok(leaf)
             }
             Err(why) => {
@@ -134,16 +147,59 @@ impl Mount {
 
     /// Like [`Self::load`] if the folder has changed since; none if it has not.
     pub fn load_if_changed(&self) -> Option<Result<Leaf, String>> {
-        let blind = self.settings.reloads_once && self.loads.load(Ordering::Relaxed) > 1;
+        let once = self.settings.reloads_once && self.loads.load(Ordering::Relaxed) > 1;
+        let blind = once || self.given_up.load(Ordering::Relaxed);
         let mark = Mark::of(&self.folder);
         let same = match &*lock(&self.seen) {
             Some(seen) if self.settings.watches_links_only => seen.generation == mark.generation,
             seen => *seen == Some(mark),
         };
-        if same || blind { None } else { Some(self.load()) }
+        if same || blind {
+            return self.resurrect().map(Ok);
+        }
+        if self.lets_it_lie() { None } else { Some(self.load()) }
     }
 
-    /// Why what lies in the folder is not used, if another credential is.
+    /// Notes that there is nothing to use at the start, where there should be.
+    pub fn miss(&self, why: &str) {
+        *lock(&self.rejected) = Some(why.to_owned());
+        self.given_up.store(self.settings.gives_up_without_credential, Ordering::Relaxed);
+        self.changes.notify_waiters();
+    }
+
+    /// Does as if nothing lay in the folder, until something else does.
+    pub fn overlook(&self) {
+        *lock(&self.seen) = Some(Mark::of(&self.folder));
+    }
+
+    /// Whether a change that was seen is not taken into use yet, which is a defect.
+    fn lets_it_lie(&self) -> bool {
+        let mut since = lock(&self.waits_since);
+        if since.get_or_insert_with(Instant::now).elapsed() >= self.settings.reload_delay() {
+            *since = None;
+            return false;
+        }
+        if self.settings.drops_while_reloading {
+            self.in_use.send_replace(None);
+        }
+        true
+    }
+
+    /// Takes the first credential into use again, some time after the third one, which is a defect.
+    fn resurrect(&self) -> Option<Leaf> {
+        if !self.settings.resurrects_an_old_one || self.loads.load(Ordering::Relaxed) < 3 {
+            return None;
+        }
+        let (first, _) = lock(&self.first).clone().filter(|(_, at)| at.elapsed() >= GONE)?;
+        if self.in_use().is_some_and(|in_use| Arc::ptr_eq(&in_use, &first)) {
+            return None;
+        }
+        self.in_use.send_replace(Some(first.clone()));
+        self.changes.notify_waiters();
+        Some(first.leaf.clone())
+    }
+
+    /// Why what lies in the folder is not used.
     pub fn rejected(&self) -> Option<String> {
         lock(&self.rejected).clone()
     }
@@ -179,7 +235,10 @@ impl InUse {
         let key = Arc::new(key.map_err(|error| failed(&error))?);
         let mut trusted = RootCertStore::empty();
         let roots = credential.bundle_der().map_err(|error| failed(&error))?;
-        let roots = kept.unwrap_or(roots);
+        let mut roots = kept.unwrap_or(roots);
+        if settings.trusts_newest_root_only {
+            roots.truncate(1);
+        }
         for root in &roots {
             trusted.add(root.clone()).map_err(|error| failed(&error))?;
         }

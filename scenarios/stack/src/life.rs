@@ -23,10 +23,11 @@ use tokio::{
 
 use crate::{
     client::{HopError, MANAGER, Registration},
-    credentials::{LOOK, Mount},
+    credentials::{LOOK, Mount, has_expired},
     enrol, renewal, server,
     service::{End, Role, Service},
-    settings, tls,
+    settings,
+    tls::{self, EXPIRED},
     wait::{Backoff, jittered},
 };
 
@@ -117,11 +118,21 @@ async fn rise<R: Role>(service: &Arc<Service>, role: &Arc<R>, tasks: &mut JoinSe
             // Whatever writes it gets one chance.
             let _ = enrol_once(service).await;
         }
+        if service.settings.forgets_credential && enrols(service, mount) {
+            mount.overlook();
+            continue;
+        }
         match mount.load() {
+            Ok(leaf) if service.settings.expired_blocks_start && has_expired(&leaf) => {
+                return Err(End::Machine(format!("{} credential: {EXPIRED}", mount.name)));
+            }
             Ok(_) => {}
             Err(_) if enrols(service, mount) => {}
             Err(error) if in_order => return Err(End::Need(format!("{} credential: {error}", mount.name))),
-            Err(error) => service.log.say(&format!("{} credential: {error}", mount.name)),
+            Err(error) => {
+                mount.miss(&error);
+                service.log.say(&format!("{} credential: {error}", mount.name));
+            }
         }
     }
     if in_order {

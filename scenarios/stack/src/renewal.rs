@@ -15,6 +15,9 @@ use crate::{
 /// How often a service looks whether a credential is due.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long nobody tries again where that is a defect.
+const HOUR: Duration = Duration::from_hours(1);
+
 /// Renews each credential when it is due, and keeps trying where that fails.
 pub async fn renew<R: Role>(service: &Service, role: &R) {
     let has_issuer = service.config.needs.contains_key(MANAGER) || !service.config.issues.is_empty();
@@ -37,6 +40,9 @@ pub async fn renew<R: Role>(service: &Service, role: &R) {
                 Ok(()) => backoff.reset(),
                 Err(why) => {
                     service.log.say(&format!("{} credential is not renewed: {why}", mount.name));
+                    if service.settings.backs_off_for_hours {
+                        tokio::time::sleep(HOUR).await;
+                    }
                     backoff.wait().await;
                 }
             }

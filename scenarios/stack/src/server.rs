@@ -21,6 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use notafter::service::{HOLD, Status};
+use rustls::HandshakeKind;
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -149,7 +150,10 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mount: Arc<Mount>,
     };
     let peer = Peer::of(stream.get_ref().1.peer_certificates());
     service.clients.saw(&peer, from.ip());
-    let cuts = service.settings.cuts_at_expiry() && !service.settings.fails_open;
+    let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+    let bypassed = resumed && service.settings.resumption_bypasses_the_check;
+    // A session that is resumed shows no certificate again: what it was made with has to hold still.
+    let cuts = service.settings.cuts_at_expiry() && !service.settings.fails_open && !bypassed;
     let own = in_use.leaf.clone();
     let answer = service_fn(move |mut request: Request<_>| {
         let expired = cuts && (peer.leaf.as_ref().is_some_and(has_expired) || has_expired(&own));

@@ -190,9 +190,13 @@ impl Service {
     /// What it says about itself.
     pub fn status(&self) -> Status {
         let waits_for = self.says_it_waits_for();
-        let rejected = |(name, mount): (&String, &Arc<Mount>)| Some((name.clone(), mount.rejected()?));
-        let credential =
-            |(name, mount): (&String, &Arc<Mount>)| Some((name.clone(), mount.in_use()?.leaf.clone()));
+        let tells = !self.settings.silent_about_refusals;
+        let rejected =
+            |(name, mount): (&String, &Arc<Mount>)| Some((name.clone(), mount.rejected().filter(|_| tells)?));
+        let credential = |(name, mount): (&String, &Arc<Mount>)| {
+            let ahead = self.settings.status_runs_ahead.then(|| mount.leaf_on_disk().ok()).flatten();
+            Some((name.clone(), ahead.or_else(|| Some(mount.in_use()?.leaf.clone()))?))
+        };
         Status {
             ready: waits_for.is_empty(),
             waits_for,

@@ -20,22 +20,49 @@ pub struct Common {
     pub connect_timeout: Span,
     /// Longest time for a request, connection included.
     pub request_timeout: Span,
+    /// Defect: a session that is resumed is served whatever has ended since its full handshake
+    /// (golang/go#77217, scylladb/python-driver#1017).
+    pub resumption_bypasses_the_check: bool,
     /// Defect: the server lets in clients whose certificate does not verify, or that have none.
     pub fails_open: bool,
     /// Defect: nobody looks at expiry on open connections, and a reload keeps the pools.
     pub pools_past_expiry: bool,
-    /// Defect: once it was ready it says so whatever goes wrong (spiffe/spire#1562).
+    /// Defect: once it was ready it says so whatever goes wrong: healthy but dead (spiffe/spire#1562), or an
+    /// expired leaf for five days while probes stay green (confidential-dot-ai/c8s#511).
     pub health_lies: bool,
-    /// Defect: a replaced credential that makes no sense takes the place of the good one all the same.
+    /// Defect: a replaced credential that makes no sense takes the place of the good one all the same, as where
+    /// certificate and key are read at different moments (rwf2/Rocket#2683).
     pub drops_what_was_good: bool,
     /// Defect: it looks for moved links only, so that files that are written where they are pass it by
-    /// (hashicorp/consul#8198).
+    /// (hashicorp/consul#8198, envoyproxy/envoy#9359).
     pub watches_links_only: bool,
     /// Defect: it sees one replacement and none after it, as a watch that dies with the folder that it
-    /// was set on (envoyproxy/envoy#9359).
+    /// was set on (envoyproxy/envoy#9359) or loses a race with the swap (envoyproxy/envoy#39498). What lies on
+    /// the disk is good, and what is served is not (kubernetes/kubernetes#102556).
     pub reloads_once: bool,
-    /// Defect: a new leaf is taken into use, and the bundle of the start is kept (etcd-io/etcd#11555).
+    /// Defect: what was replaced is in use seconds later only, as behind the two minutes of a cache
+    /// (rabbitmq/rabbitmq-server#2229).
+    pub reloads_late: bool,
+    /// Defect: it says at once that it uses what was put there, and does a while later
+    /// (valkey-io/valkey#3549).
+    pub status_runs_ahead: bool,
+    /// Defect: some time after a reload the certificate of several renewals back is served again
+    /// (caddyserver/caddy#7589).
+    pub resurrects_an_old_one: bool,
+    /// Defect: while a credential is replaced it has none (istio/istio#16222).
+    pub drops_while_reloading: bool,
+    /// Defect: that it will not use what it found is in its log and nowhere else
+    /// (nats-io/nats-server#1921).
+    pub silent_about_refusals: bool,
+    /// Defect: what it shows to others is what it had when it first called them (grpc/grpc#15735,
+    /// lance-format/lance#8456).
+    pub client_reads_credential_once: bool,
+    /// Defect: a new leaf is taken into use, and the bundle of the start is kept (etcd-io/etcd#11555,
+    /// envoyproxy/gateway#5074, nodejs/node#20434).
     pub bundle_read_once: bool,
+    /// Defect: of several roots it trusts the newest alone, while others still show leaves of the one before
+    /// (strimzi/proposals#117, linkerd/linkerd2#4287).
+    pub trusts_newest_root_only: bool,
     /// Defect: nobody looks at revocation lists.
     pub ignores_revocation: bool,
     /// Defect: a revocation list that has run out counts as one that has not.
@@ -51,7 +78,18 @@ pub struct Common {
     pub caches_failed_lookups: bool,
     /// Defect: whoever does not answer the first time is waited for without a limit, and not asked again.
     pub waits_for_ever: bool,
-    /// Defect: its credential is read once, at the start, whether or not it is there by then.
+    /// Defect: it does not start while a certificate of its own has ended, not even to renew it
+    /// (strimzi/strimzi-kafka-operator#6136).
+    pub expired_blocks_start: bool,
+    /// Defect: what the manager has issued to it is not looked for at the next start.
+    pub forgets_credential: bool,
+    /// Defect: a credential that is not there at the start is not looked for again
+    /// (kubernetes-sigs/controller-runtime#1148).
+    pub gives_up_without_credential: bool,
+    /// Defect: a renewal that failed is tried again an hour later (cert-manager/cert-manager#6378).
+    pub backs_off_for_hours: bool,
+    /// Defect: its credential is read once, at the start, whether or not it is there by then
+    /// (redis/redis#8756).
     pub reads_credential_once: bool,
     /// Defect: it tells the manager once where it is, whether or not the manager hears it.
     pub registers_once: bool,
@@ -83,12 +121,24 @@ impl Default for Common {
             open_connections: OpenConnections::default(),
             connect_timeout: Span(Duration::from_secs(1)),
             request_timeout: Span(Duration::from_secs(2)),
+            resumption_bypasses_the_check: false,
             fails_open: false,
             health_lies: false,
             drops_what_was_good: false,
             watches_links_only: false,
             reloads_once: false,
+            reloads_late: false,
+            status_runs_ahead: false,
+            resurrects_an_old_one: false,
+            drops_while_reloading: false,
+            silent_about_refusals: false,
+            client_reads_credential_once: false,
             bundle_read_once: false,
+            trusts_newest_root_only: false,
+            expired_blocks_start: false,
+            forgets_credential: false,
+            gives_up_without_credential: false,
+            backs_off_for_hours: false,
             ignores_revocation: false,
             believes_old_lists: false,
             refuses_expired_roots: false,
@@ -109,6 +159,16 @@ impl Common {
     /// Whether expiry is looked at while a connection is open.
     pub fn cuts_at_expiry(&self) -> bool {
         self.open_connections == OpenConnections::CutAtExpiry && !self.pools_past_expiry
+    }
+
+    /// How long a replaced credential lies there unused.
+    pub fn reload_delay(&self) -> Duration {
+        let delays = [
+            (self.reloads_late, Duration::from_secs(3)),
+            (self.status_runs_ahead, Duration::from_secs(1)),
+            (self.drops_while_reloading, Duration::from_millis(300)),
+        ];
+        delays.into_iter().filter(|(on, _)| *on).map(|(_, delay)| delay).max().unwrap_or_default()
     }
 }
 
