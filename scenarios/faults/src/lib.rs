@@ -16,7 +16,7 @@ pub fn suite() -> Suite {
     Suite {
         programs: stack::programs(),
         templates: templates.into_iter().flatten().collect(),
-        zoo,
+        zoo: zoo.into_iter().flatten().collect(),
         ..Suite::default()
     }
 }

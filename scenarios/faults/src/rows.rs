@@ -13,38 +13,64 @@ use notafter::{
 
 use crate::shape::{borne, changed, failing, refused, refused_node, renewed, trio, with, with_all};
 
-/// A fault, its control on a system with a defect, and the defect in words.
-type Row = ([Template; 2], Specimen);
+/// A fault, its controls, each on a system with a defect, and the defects in words.
+type Row = (Vec<Template>, Vec<Specimen>);
 
-/// A fault and its control: the same on a system with a defect, which these checks must catch.
+/// A fault and its controls: the same on a system with a defect, which these checks must catch. The first
+/// control has the name of the fault, others have their own.
 macro_rules! rows {
-    ($($name:literal, $about:literal, $build:expr, control: $words:literal, $defect:expr, $caught_by:expr;)*) => {
+    ($($name:literal, $about:literal, $system:expr, $build:expr,
+        control: $words:literal, $defect:expr, $caught_by:expr
+        $(, and $other:literal: $its_words:literal, $its_defect:expr, $its_caught_by:expr)*;)*) => {
         vec![$((
-            [
+            vec![
                 Template {
                     name: concat!("fault/", $name).into(),
                     about: $about,
-                    system: trio,
+                    system: $system,
                     build: |system, _| Scenario { about: $about.into(), ..$build(system) },
                 },
-                Template {
-                    name: concat!("control-of/", $name).into(),
-                    about: concat!("the same where ", $words),
-                    system: || $defect(trio()),
-                    build: |system, _| Scenario {
-                        about: concat!("The control of fault/", $name, ": ", $about, ", where ", $words).into(),
-                        ..failing($build(system), &$caught_by)
-                    },
-                },
+                control!($name, $name, $about, $system, $build, $words, $defect, $caught_by),
+                $(control!(
+                    $other, $name, $about, $system, $build, $its_words, $its_defect, $its_caught_by
+                ),)*
             ],
-            Specimen {
-                defect: $words.into(),
-                control: concat!("control-of/", $name).into(),
-                sound: concat!("fault/", $name).into(),
-            },
+            vec![
+                specimen!($name, $name, $words),
+                $(specimen!($other, $name, $its_words),)*
+            ],
         ),)*]
     };
 }
+
+macro_rules! control {
+    ($name:literal, $of:literal, $about:literal, $system:expr, $build:expr, $words:literal, $defect:expr,
+        $caught_by:expr) => {
+        Template {
+            name: concat!("control-of/", $name).into(),
+            about: concat!("the same where ", $words),
+            system: || $defect($system()),
+            build: |system, _| Scenario {
+                about: concat!("The control of fault/", $of, ": ", $about, ", where ", $words).into(),
+                ..failing($build(system), &$caught_by)
+            },
+        }
+    };
+}
+
+macro_rules! specimen {
+    ($name:literal, $of:literal, $words:literal) => {
+        Specimen {
+            defect: $words.into(),
+            control: concat!("control-of/", $name).into(),
+            sound: concat!("fault/", $of).into(),
+        }
+    };
+}
+
+mod composed;
+mod hidden;
+mod replaced;
 
 /// Every fault, each before its control.
 pub fn rows() -> Vec<Row> {
@@ -52,6 +78,9 @@ pub fn rows() -> Vec<Row> {
     all.extend(shown());
     all.extend(endured());
     all.extend(renewals());
+    all.extend(replaced::rows());
+    all.extend(hidden::rows());
+    all.extend(composed::rows());
     all
 }
 
@@ -59,31 +88,31 @@ pub fn rows() -> Vec<Row> {
 fn presented() -> Vec<Row> {
     rows! {
         "server-leaf-expired", "archive presents a leaf that has ended: root -> issuing -> [leaf]",
-        |system| refused(system, "archive", expire("archive"), Refusal::Expired),
+        trio, |system| refused(system, "archive", expire("archive"), Refusal::Expired),
         control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "server-leaf-not-yet-valid", "archive presents a leaf that has not begun: root -> issuing -> [leaf]",
-        |system| refused(system, "archive", flawed(archive(), Flaw::LeafNotYetValid), Refusal::NotYetValid),
+        trio, |system| refused(system, "archive", flawed(archive(), Flaw::LeafNotYetValid), Refusal::NotYetValid),
         control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "server-issuing-expired", "archive presents a good leaf under a CA that has ended: root -> [issuing] -> leaf",
-        |system| refused(system, "archive", flawed(archive(), Flaw::IssuingExpired), Refusal::Expired),
+        trio, |system| refused(system, "archive", flawed(archive(), Flaw::IssuingExpired), Refusal::Expired),
         control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "leaf-outlives-issuer", "archive presents a leaf for a day under a CA for seconds: root -> [issuing] -> leaf",
-        |system| {
+        trio, |system| {
             let flaw = Flaw::IssuingEndsIn(Duration::from_secs(2));
             refused(system, "archive", flawed(archive(), flaw), Refusal::Expired)
         },
         control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "wrong-name", "archive presents a leaf that names another service: root -> issuing -> [leaf]",
-        |system| refused(system, "archive", flawed(archive(), Flaw::WrongName), Refusal::WrongName),
+        trio, |system| refused(system, "archive", flawed(archive(), Flaw::WrongName), Refusal::WrongName),
         control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "wrong-purpose", "archive presents a leaf that is for clients only: root -> issuing -> [leaf]",
-        |system| refused(system, "archive", flawed(archive(), Flaw::WrongPurpose), Refusal::WrongPurpose),
+        trio, |system| refused(system, "archive", flawed(archive(), Flaw::WrongPurpose), Refusal::WrongPurpose),
         control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "missing-intermediate", "archive presents its leaf alone: root -> [ ] -> leaf",
-        |system| refused(system, "archive", flawed(archive(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
+        trio, |system| refused(system, "archive", flawed(archive(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
         control: "nobody says that anything is wrong", unnoticed, ["detected-within"];
         "issuer-rotated-before-trust", "archive presents a leaf of the next root, which search does not trust yet",
-        |system| {
+        trio, |system| {
             let fault = flawed(archive(), Flaw::IssuerRotatedBeforeTrust);
             refused(system, "archive", fault, Refusal::UnknownIssuer)
         },
@@ -97,36 +126,36 @@ fn shown() -> Vec<Row> {
     const LET_IN: [&str; 3] = ["refused", "detected-within", "nothing-accepted-unauthenticated"];
     rows! {
         "client-leaf-expired", "search shows a leaf that has ended: root -> issuing -> [leaf]",
-        |system| refused(system, "search", expire("search"), Refusal::Expired),
+        trio, |system| refused(system, "search", expire("search"), Refusal::Expired),
         control: "archive lets in anybody", fails_open, ["refused", "nothing-accepted-unauthenticated"];
         "client-leaf-not-yet-valid", "search shows a leaf that has not begun: root -> issuing -> [leaf]",
-        |system| refused(system, "search", flawed(search(), Flaw::LeafNotYetValid), Refusal::NotYetValid),
+        trio, |system| refused(system, "search", flawed(search(), Flaw::LeafNotYetValid), Refusal::NotYetValid),
         control: "archive lets in anybody", fails_open, LET_IN;
         "client-issuing-expired", "search shows a good leaf under a CA that has ended: root -> [issuing] -> leaf",
-        |system| refused(system, "search", flawed(search(), Flaw::IssuingExpired), Refusal::Expired),
+        trio, |system| refused(system, "search", flawed(search(), Flaw::IssuingExpired), Refusal::Expired),
         control: "archive lets in anybody", fails_open, LET_IN;
         "client-missing-intermediate", "search shows its leaf alone: root -> [ ] -> leaf",
-        |system| refused(system, "search", flawed(search(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
+        trio, |system| refused(system, "search", flawed(search(), Flaw::MissingIntermediate), Refusal::UnknownIssuer),
         control: "archive lets in anybody", fails_open, LET_IN;
         "renewal-needs-expired", "archive renews its workload certificate with a node certificate that has ended: it \
          cannot help itself, people must",
-        |system| {
+        trio, |system| {
             let node = Which::Mounted("archive".into(), "node".into());
             refused_node(system, "archive", expired(node))
         },
         control: "manager lets in anybody", |system| with(system, "manager", "fails_open"),
         ["refused", "nothing-accepted-unauthenticated"];
         "client-revoked", "the leaf that search shows is on the revocation list of archive: root -> issuing -> [leaf]",
-        |system| refused(system, "search", revoked("search", "archive"), Refusal::Revoked),
+        trio, |system| refused(system, "search", revoked("search", "archive"), Refusal::Revoked),
         control: "archive looks at no revocation list", |system| with(system, "archive", "ignores_revocation"),
         ["refused", "detected-within"];
         "revocation-list-stale", "the revocation list of archive has run out, and nobody is on it; TLS has no alert \
          for that, and unknown_ca stands for it",
-        |system| refused(system, "archive", stale_list("archive"), Refusal::UnknownIssuer),
+        trio, |system| refused(system, "archive", stale_list("archive"), Refusal::UnknownIssuer),
         control: "archive believes lists that have run out", |system| with(system, "archive", "believes_old_lists"),
         ["refused", "detected-within"];
         "old-root-pulled-early", "archive trusts the next root alone, and search shows a leaf of the old one",
-        |system| {
+        trio, |system| {
             let fault = flawed(Which::Served("archive".into()), Flaw::OldRootPulledEarly);
             refused(system, "archive", fault, Refusal::UnknownIssuer)
         },
@@ -139,29 +168,31 @@ fn endured() -> Vec<Row> {
     rows! {
         "root-expired", "the root that archive trusts has ended: [root] -> issuing -> leaf. Names and keys are \
          trusted, not dates (RFC 5280, 6.1.1); OpenSSL sees it otherwise",
-        |system| borne(system, "archive", flawed(archive(), Flaw::RootExpired)),
+        trio, |system| borne(system, "archive", flawed(archive(), Flaw::RootExpired)),
         control: "archive trusts no root that has ended", |system| with(system, "archive", "refuses_expired_roots"), ["keeps-serving"];
         "cross-sign-expired", "search shows a root that another has signed for too short, beside a good path",
-        |system| borne(system, "search", flawed(search(), Flaw::CrossSignExpired)),
+        trio, |system| borne(system, "search", flawed(search(), Flaw::CrossSignExpired)),
         control: "archive takes no other path", |system| with(system, "archive", "builds_no_other_path"), ["keeps-serving"];
         "authority-rotated", "every certificate is replaced by one under a new root, which is trusted before and \
          alone after: [root] -> [issuing] -> [leaf]",
-        |system| changed(system, rotated("mesh", true)),
-        control: "archive reads its bundle once", |system| with(system, "archive", "bundle_read_once"), ["keeps-serving"];
+        trio, |system| changed(system, rotated("mesh", true)),
+        control: "archive reads its bundle once", |system| with(system, "archive", "bundle_read_once"), ["keeps-serving"],
+        and "root-dropped-early": "archive trusts the newest root alone",
+        |system| with(system, "archive", "trusts_newest_root_only"), ["keeps-serving"];
         "key-of-another", "the key that archive finds is another certificate's",
-        |system| borne(system, "archive", damage(archive(), Damage::KeyOfAnother)),
+        trio, |system| borne(system, "archive", damage(archive(), Damage::KeyOfAnother)),
         control: "archive drops what was good", drops, ["keeps-serving"];
         "truncated-chain", "the certificate that archive finds is cut off in the middle",
-        |system| borne(system, "archive", damage(archive(), Damage::TruncatedChain)),
+        trio, |system| borne(system, "archive", damage(archive(), Damage::TruncatedChain)),
         control: "archive drops what was good", drops, ["keeps-serving"];
         "empty-bundle", "the bundle that archive finds is empty",
-        |system| borne(system, "archive", damage(archive(), Damage::EmptyBundle)),
+        trio, |system| borne(system, "archive", damage(archive(), Damage::EmptyBundle)),
         control: "archive drops what was good", drops, ["keeps-serving"];
         "key-for-everybody", "the key that archive finds can be read by everybody",
-        |system| borne(system, "archive", damage(archive(), Damage::KeyForEverybody)),
+        trio, |system| borne(system, "archive", damage(archive(), Damage::KeyForEverybody)),
         control: "archive drops what was good", drops, ["keeps-serving"];
         "torn-pair", "archive finds a new certificate, and its key only a while later",
-        |system| borne(system, "archive", damage(archive(), Damage::TornPair)),
+        trio, |system| borne(system, "archive", damage(archive(), Damage::TornPair)),
         control: "archive drops what was good", drops, ["keeps-serving"];
     }
 }
@@ -171,13 +202,13 @@ fn renewals() -> Vec<Row> {
     const STALE: [&str; 2] = ["replaced-before-expiry", "keeps-serving"];
     rows! {
         "renewed-by-swap", "the certificate of archive is renewed in time, as a kubelet swaps a folder",
-        |system| renewed(system, Manner::Swap),
+        trio, |system| renewed(system, Manner::Swap),
         control: "archive reloads once and never again", |system| with(system, "archive", "reloads_once"), STALE;
         "renewed-by-rename", "the certificate of archive is renewed in time, each file moved over the old one",
-        |system| renewed(system, Manner::Rename),
+        trio, |system| renewed(system, Manner::Rename),
         control: "archive watches moved links only", |system| with(system, "archive", "watches_links_only"), STALE;
         "renewed-in-place", "the certificate of archive is renewed in time, each file written where it is",
-        |system| renewed(system, Manner::InPlace),
+        trio, |system| renewed(system, Manner::InPlace),
         control: "archive watches moved links only", |system| with(system, "archive", "watches_links_only"), STALE;
     }
 }

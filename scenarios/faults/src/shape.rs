@@ -1,4 +1,7 @@
-//! The three shapes that all scenarios of faults have, and the systems that they run on.
+//! The shapes that scenarios of faults have, and the systems that they run on.
+
+mod composed;
+mod replaced;
 
 use std::time::Duration;
 
@@ -8,9 +11,12 @@ use notafter::{
     history::Refusal,
     pki::Manner,
     runbook::{Runbook, Step},
-    scenario::{Limits, Repair, Scenario},
-    system::{Span, System},
+    scenario::{Aftermath, Limits, Repair, Scenario},
+    system::{Service, Span, System},
 };
+
+pub use composed::{broken_again, due, renewed_late, some_refused};
+pub use replaced::{botched, renewed_in_time, renewed_of, replaced, rotated_under_load};
 
 /// A cached connection is a fraction of a second old when it is looked at again; this is more.
 const NOTICED: Duration = Duration::from_millis(1500);
@@ -26,6 +32,23 @@ pub fn trio() -> System {
     for setting in ["renewal", "pool"] {
         set(&mut system, |_| true, setting, false);
     }
+    system
+}
+
+/// The same with three replicas of search.
+pub fn crowd() -> System {
+    let mut system = trio();
+    system.name = "crowd".into();
+    let search = system.service("search").cloned();
+    for name in ["search-2", "search-3"] {
+        system.services.extend(search.clone().map(|one| Service { name: name.into(), ..one }));
+    }
+    system
+}
+
+/// The same system in which one service renews by itself what is due.
+pub fn with_renewal(mut system: System, service: &str) -> System {
+    set(&mut system, |name| name == service, "renewal", true);
     system
 }
 
@@ -102,20 +125,51 @@ pub fn changed(system: System, fault: Box<dyn AnyFault>) -> Scenario {
 /// The certificate of archive nears its end, and a new one is written in this manner. It is on the wire
 /// before the old one ends, and no handshake fails.
 pub fn renewed(system: System, manner: Manner) -> Scenario {
-    let renew = Step::Renew { service: "archive".into(), manner };
+    renewed_of(system, "archive", near("archive"), manner)
+}
+
+/// What a service presents ends while it is in use, and sessions are resumed past that. Fresh handshakes are
+/// refused, and so are they.
+pub fn masked(system: System, service: &str, fault: Box<dyn AnyFault>) -> Scenario {
     Scenario {
-        faults: vec![near_its_end()],
-        repair: Repair::at_landing(Runbook::new().then(renew)),
-        // The end that is waited for, and as long again.
-        limits: Limits { recover: Duration::from_secs(8), ..Limits::default() },
-        checks: checks([check::replaced_before_expiry(), check::keeps_serving()]),
+        ask_resumed_sessions: true,
+        checks: checks([
+            check::refused(Refusal::Expired),
+            check::no_session_outlives_expiry(Duration::from_millis(500)),
+            check::recovers_within(RECOVERED),
+        ]),
+        ..refused(system, service, fault, Refusal::Expired)
+    }
+}
+
+/// What a service needs to start is not there, and comes later. Nobody restarts it a second time.
+pub fn absent(system: System, service: &str, fault: Box<dyn AnyFault>) -> Scenario {
+    Scenario {
+        faults: vec![fault],
+        repair: Repair::by(Runbook::new().then(Step::Rotate { service: service.into() })),
+        limits: Limits { recover: Duration::from_secs(3), ..Limits::default() },
+        checks: checks([check::recovers_within(Duration::from_secs(2))]),
         ..base(system)
     }
 }
 
-/// The certificate of archive ends in three seconds, up to one more: certificates end on whole seconds.
-pub fn near_its_end() -> Box<dyn AnyFault> {
-    run_out(Which::Served("archive".into()), Duration::from_secs(2), Duration::from_secs(3))
+/// A certificate has ended, and the platform restarts its holder. What was served before is served after.
+pub fn restarted(system: System, service: &str, fault: Box<dyn AnyFault>) -> Scenario {
+    Scenario {
+        aftermath: Aftermath::RefreshExpired,
+        checks: checks([check::survives_restart(), check::recovers_within(RECOVERED)]),
+        ..refused_node(system, service, fault)
+    }
+}
+
+/// How long ago a certificate that nears its end was issued.
+pub const AGE: Duration = Duration::from_secs(2);
+/// How long it has left, up to a second more: certificates end on whole seconds.
+pub const LEAD: Duration = Duration::from_secs(3);
+
+/// The certificate that a service presents ends in a few seconds.
+pub fn near(service: &str) -> Box<dyn AnyFault> {
+    run_out(Which::Served(service.into()), AGE, LEAD)
 }
 
 /// What a control of this scenario must fail.
