@@ -8,6 +8,10 @@ use crate::{
 
 use super::{Check, Early, failed, passed, rule, timed, unknown};
 
+/// What was served this long before the end of a process was served before it: in its last moments it listens
+/// no more.
+const BEFORE: Micros = 500_000;
+
 /// Every hop that was served just before its server was restarted under the fault is served again before
 /// the repair begins. What works until the next restart only is a sleeper: at Fly.io, October 2024, services
 /// with long-expired keys ran until then.
@@ -23,9 +27,10 @@ fn judge(measured: &Measurements<'_>) -> Early {
     let (mut compared, mut worse) = (0, Vec::new());
     for (server, at) in restarts(reading, since, until) {
         for hop in reading.hops.iter().filter(|hop| hop.server == server) {
-            let before = hop.tries.iter().rfind(|attempt| (since..=at).contains(&attempt.answered));
+            let before = since.max(at.saturating_sub(BEFORE))..=at;
+            let served = hop.tries.iter().any(|attempt| attempt.ok && before.contains(&attempt.at));
             let after = hop.tries.iter().rfind(|attempt| attempt.at > at && attempt.answered <= until);
-            let (Some(_), Some(after)) = (before.filter(|attempt| attempt.ok), after) else { continue };
+            let Some(after) = after.filter(|_| served) else { continue };
             compared += 1;
             if !after.ok {
                 worse.push(format!("{} -> {server}: {}", hop.name, after.of.outcome));
