@@ -1,5 +1,6 @@
 //! Faults: one defect each, that can be injected, and whose undo is journaled before.
 
+mod authority;
 mod damage;
 mod expiry;
 mod flaw;
@@ -12,6 +13,7 @@ use std::future::Future;
 
 use futures_util::future::BoxFuture;
 
+pub use authority::{Tier, authority_expired};
 pub use damage::{Damage, damage};
 pub use expiry::{Expire, expire, expired, run_out};
 pub use flaw::{Flaw, flawed};

@@ -34,6 +34,19 @@ pub enum Entry {
         /// What the fault will put there.
         will_be: Leaf,
     },
+    /// An issuing CA is about to be replaced by a fault.
+    WillReplaceIssuer {
+        /// Number of the entry, from 0.
+        number: u32,
+        /// Who holds it.
+        service: String,
+        /// Of which authority.
+        authority: String,
+        /// What lies there now; its files are kept in `undo/NUMBER` of the run's folder.
+        was: Leaf,
+        /// What the fault will put there.
+        will_be: Leaf,
+    },
     /// The entry of this number was undone, or needs no undo any more.
     Undone {
         /// Number of the entry.
@@ -73,17 +86,31 @@ impl Journal {
     /// # Errors
     /// If it cannot be written and synced; then the fault must not be injected.
     pub fn will_replace(&self, service: &str, mount: &str, was: &Credential, will_be: &Leaf) -> Result<()> {
+        let (service, mount, will_be) = (service.into(), mount.into(), will_be.clone());
+        self.keep(was, |number, was| Entry::WillReplace { number, service, mount, was, will_be })
+    }
+
+    /// The same for the issuing CA that a service holds.
+    ///
+    /// # Errors
+    /// As [`Self::will_replace`].
+    pub fn will_replace_issuer(
+        &self,
+        service: &str,
+        authority: &str,
+        was: &Credential,
+        will_be: &Leaf,
+    ) -> Result<()> {
+        let (service, authority, will_be) = (service.into(), authority.into(), will_be.clone());
+        self.keep(was, |number, was| Entry::WillReplaceIssuer { number, service, authority, was, will_be })
+    }
+
+    fn keep(&self, was: &Credential, entry: impl FnOnce(u32, Leaf) -> Entry) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let number = u32::try_from(state.entries.len()).unwrap_or(u32::MAX);
-        was.write(&self.folder.join(number.to_string()))
-            .context(|| format!("cannot keep the credential of {service}"))?;
-        state.append(Entry::WillReplace {
-            number,
-            service: service.into(),
-            mount: mount.into(),
-            was: was.leaf().clone(),
-            will_be: will_be.clone(),
-        })
+        let folder = self.folder.join(number.to_string());
+        was.write(&folder).context(|| format!("cannot keep {}", folder.display()))?;
+        state.append(entry(number, was.leaf().clone()))
     }
 
     /// Puts back whatever a fault put there and nobody has replaced since, the latest first. Idempotent.
@@ -96,7 +123,26 @@ impl Journal {
         let mut failed = None;
         let mut put_back = 0;
         for entry in state.open() {
-            let Entry::WillReplace { number, service, mount, will_be, .. } = entry else { continue };
+            let (number, service, mount, will_be) = match entry {
+                Entry::WillReplace { number, service, mount, will_be, .. } => {
+                    (number, service, mount, will_be)
+                }
+                Entry::WillReplaceIssuer { number, service, authority, will_be, .. } => {
+                    let there = cluster.issuer(&service, &authority).map_or(true, |it| *it.leaf() == will_be);
+                    let was = Credential::read(&self.folder.join(number.to_string())).map_err(Error::from);
+                    let undone = match was {
+                        Ok(was) if there => {
+                            put_back += 1;
+                            cluster.install_issuing(&service, &authority, &was)
+                        }
+                        was => was.map(drop),
+                    };
+                    let undone = undone.and_then(|()| state.append(Entry::Undone { number }));
+                    failed = failed.or(undone.err());
+                    continue;
+                }
+                Entry::Undone { .. } => continue,
+            };
             // What makes no sense was put there by the fault, whatever it was.
             let still_there = cluster.installed(&service, &mount).map_or(true, |now| *now.leaf() == will_be);
             let undone = if still_there {
@@ -141,11 +187,15 @@ impl State {
             .iter()
             .filter_map(|entry| match entry {
                 Entry::Undone { number } => Some(*number),
-                Entry::WillReplace { .. } => None,
+                Entry::WillReplace { .. } | Entry::WillReplaceIssuer { .. } => None,
             })
             .collect();
-        let is_open =
-            |entry: &&Entry| matches!(entry, Entry::WillReplace { number, .. } if !undone.contains(number));
+        let is_open = |entry: &&Entry| match entry {
+            Entry::WillReplace { number, .. } | Entry::WillReplaceIssuer { number, .. } => {
+                !undone.contains(number)
+            }
+            Entry::Undone { .. } => false,
+        };
         self.entries.iter().rev().filter(is_open).cloned().collect()
     }
 }

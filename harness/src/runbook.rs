@@ -14,7 +14,7 @@ use crate::{
     pki::{Credential, Files, Manner, Validity},
     sightings::Sightings,
     supervise::Order,
-    system::{Filled, Span},
+    system::{Filled, Mount, Span},
 };
 
 /// Missed work may be hours of it.
@@ -42,6 +42,11 @@ pub enum Step {
     Rotate {
         /// Whose.
         service: String,
+    },
+    /// Give whoever issues for an authority a good issuing CA under a good root.
+    RenewAuthority {
+        /// Which.
+        authority: String,
     },
     /// Reissue the credential that a service presents, with a new key, and put it into its mount in this
     /// manner. Nobody is told: whether the service sees it is the question.
@@ -136,7 +141,10 @@ impl Step {
         match self {
             Self::Identify => StepKind::Diagnose,
             Self::Wait { .. } => StepKind::Pace,
-            Self::Rotate { .. } | Self::Renew { .. } | Self::RenewWithWrongKey { .. } => StepKind::Rotate,
+            Self::Rotate { .. }
+            | Self::RenewAuthority { .. }
+            | Self::Renew { .. }
+            | Self::RenewWithWrongKey { .. } => StepKind::Rotate,
             Self::RestartEach { .. } | Self::RestartAll { .. } | Self::TryOrders { .. } => StepKind::Restart,
             Self::Ask { .. } => StepKind::RecoveryRun,
         }
@@ -150,6 +158,7 @@ impl Step {
                 Ok(())
             }
             Self::Rotate { service } => rotate(context, service),
+            Self::RenewAuthority { authority } => renew_authority(context, authority),
             Self::Renew { service, manner } => renew(context, service, *manner, |good, _| good.files()),
             Self::RenewWithWrongKey { service } => {
                 renew(context, service, Manner::Swap, |good, other| Damage::KeyOfAnother.files(good, other))
@@ -168,6 +177,9 @@ impl fmt::Display for Step {
             Self::Identify => write!(f, "identify the certificates that ended or are about to"),
             Self::Wait { title, .. } | Self::Ask { title, .. } => f.write_str(title),
             Self::Rotate { service } => write!(f, "reissue and install the certificate of {service}"),
+            Self::RenewAuthority { authority } => {
+                write!(f, "give a good issuing CA to whoever issues for authority {authority}")
+            }
             Self::Renew { service, manner } => {
                 let how = match manner {
                     Manner::Swap => "swapped as a folder",
@@ -215,6 +227,22 @@ fn rotate(context: &Context, service: &str) -> Result<()> {
         let validity = Validity::lasting(Duration::from_hours(24));
         let credential = context.pki.issue(&mount.authority, service, validity)?;
         context.install(service, name, &credential, Purpose::Repair)?;
+    }
+    Ok(())
+}
+
+/// The bundles of those who fill their mounts by themselves are laid out as before their first start: without
+/// trust in the issuer nobody gets anything from it.
+fn renew_authority(context: &Context, name: &str) -> Result<()> {
+    let authority = context.pki.authority(name)?;
+    for service in context.system().own() {
+        if service.issues.iter().any(|issued| issued == name) {
+            context.cluster.install_issuer(&service.name, authority)?;
+        }
+        let by_itself = |mount: &&Mount| mount.authority == name && mount.filled == Filled::ByItself;
+        for (mount, _) in service.mounts.iter().filter(|(_, mount)| by_itself(mount)) {
+            context.cluster.empty_mount(&service.name, mount, &authority.bundle())?;
+        }
     }
     Ok(())
 }

@@ -254,6 +254,25 @@ impl Cluster {
         authority.write_issuer(&folder).context(|| format!("cannot install the issuer of {service}"))
     }
 
+    /// The issuing CA that a service holds for an authority now.
+    ///
+    /// # Errors
+    /// If it holds none, or it cannot be read.
+    pub fn issuer(&self, service: &str, authority: &str) -> Result<Credential> {
+        let folder = issuer_folder(&self.folder.service(service), authority);
+        Credential::read(&folder).context(|| format!("`{service}` does not issue for `{authority}`"))
+    }
+
+    /// Gives a service another issuing CA for an authority.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn install_issuing(&self, service: &str, authority: &str, issuing: &Credential) -> Result<()> {
+        self.service(service)?;
+        let folder = issuer_folder(&self.folder.service(service), authority);
+        issuing.write(&folder).context(|| format!("cannot install the issuer of {service}"))
+    }
+
     /// Removes what a service has stored. It must not run.
     ///
     /// # Errors

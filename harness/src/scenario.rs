@@ -69,6 +69,8 @@ pub enum Aftermath {
     Nothing,
     /// It restarts it, as a node refresh would, which cuts its connections.
     RefreshExpired,
+    /// It restarts every service of one's own once the fault has landed, whatever has ended.
+    RefreshAll,
 }
 
 /// Who repairs, and when.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::try_join_all;
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
@@ -22,7 +23,8 @@ use crate::{
     run::RunFolder,
     runbook,
     runtime::{Runtime, provision},
-    scenario::{Begins, Scenario},
+    scenario::{Aftermath, Begins, Scenario},
+    supervise::Order,
     system::System,
     watch::Watch,
     workload,
@@ -192,6 +194,10 @@ impl<'a> Stage<'a> {
         }
         if let Some(running) = self.running.as_mut().filter(|_| self.scenario.ask_resumed_sessions) {
             running.resumed = Some(ResumedSessions::start(&context.prober, self.scenario.system.hops()));
+        }
+        if self.scenario.aftermath == Aftermath::RefreshAll {
+            let own = context.system().own();
+            try_join_all(own.map(|one| context.cluster.order(&one.name, Order::Restart))).await?;
         }
         self.expiries.push(landing::watch_expiry(context, self.injected.clone(), self.scenario.aftermath));
         Ok(())

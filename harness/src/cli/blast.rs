@@ -21,8 +21,8 @@ pub struct Args {
     /// A system with users
     name: String,
 
-    /// Only the credentials of these services
-    #[arg(long, value_name = "SERVICE,...", value_delimiter = ',')]
+    /// Only the certificates of these services and authorities
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
 
     #[command(flatten)]
@@ -48,20 +48,22 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let own = suite.systems.iter().map(|system| system()).find(|system| system.name == *name);
     let own = own.ok_or_else(|| find::unknown("system", name, known()).hint_all())?;
     let system = conditions.manner.system(suite)?.unwrap_or(own);
-    let services = || system.own().map(|service| service.name.as_str());
-    if let Some(unknown) = args.only.iter().find(|wanted| !services().any(|known| known == *wanted)) {
-        return Err(find::unknown("service", unknown, services()).hint_all());
+    let authorities = system.authorities.iter().map(String::as_str);
+    let holders = || system.own().map(|service| service.name.as_str()).chain(authorities.clone());
+    if let Some(unknown) = args.only.iter().find(|wanted| !holders().any(|known| known == *wanted)) {
+        return Err(find::unknown("service or authority", unknown, holders()).hint_all());
     }
     conditions.runtime.available().await?;
     let interrupt = interrupt::listen()?;
 
-    let mut runs: Vec<(blast::Credential, Vec<History>)> = Vec::new();
-    let all = blast::credentials(&system).into_iter();
-    for of in all.filter(|(service, _)| args.only.is_empty() || args.only.contains(service)) {
+    let mut runs: Vec<(blast::Of, Vec<History>)> = Vec::new();
+    let is_wanted =
+        |of: &blast::Of| args.only.is_empty() || args.only.iter().any(|wanted| wanted == of.holder());
+    for of in blast::all(&system).into_iter().filter(is_wanted) {
         let mut histories = Vec::new();
         for restarted in [false, true] {
             let scenario = blast::scenario(&system, &users, &of, restarted);
-            let again = conditions.again(&["blast", name, "--only", &of.0]);
+            let again = conditions.again(&["blast", name, "--only", of.holder()]);
             let finished = launch(&scenario, conditions, again, None, interrupt.clone()).await?;
             histories.push(finished.history);
             if *interrupt.borrow() {
@@ -74,7 +76,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     tell(args, &system.name, &runs)
 }
 
-fn tell(args: &Args, system: &str, runs: &[(blast::Credential, Vec<History>)]) -> Result<u8> {
+fn tell(args: &Args, system: &str, runs: &[(blast::Of, Vec<History>)]) -> Result<u8> {
     let blasts: Vec<_> = runs
         .iter()
         .filter_map(|(of, histories)| {

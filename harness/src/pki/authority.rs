@@ -117,6 +117,15 @@ impl Authority {
         self.present.issuer(Some(&cross), &[old.root.pem()])
     }
 
+    /// The present issuing CA, in whose credentials these roots are trusted, PEM, and no other.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn issuer_trusting(&self, bundle: String) -> Result<Issuer, PkiError> {
+        let Generation { issuing, issuing_key, .. } = &self.present;
+        Issuer::new(Credential::issuing(issuing, None, Arc::clone(issuing_key), bundle)?)
+    }
+
     /// The present root with another validity, PEM. Its name and key are the same, so whoever trusts it
     /// verifies the same chains.
     ///

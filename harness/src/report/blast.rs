@@ -1,4 +1,4 @@
-//! The blast radius of credentials as a matrix: which operations fail when which certificate has expired.
+//! The blast radius of certificates as a matrix: which operations fail when which one has expired.
 
 use std::collections::HashSet;
 
@@ -10,6 +10,7 @@ use super::{
     table::{lines, table},
 };
 use crate::{
+    blast::Of,
     check::Overall,
     history::{History, Leaf, Micros, Phase, What},
     measure::{Credential, Measurements, failing, total},
@@ -19,13 +20,12 @@ use crate::{
 /// Names the shape of the JSON object; it changes when a field goes or means something else.
 pub const SCHEMA: &str = "notafter/blast/1";
 
-/// What the end of one credential did.
+/// What the end of one certificate did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Radius {
-    /// Whose.
-    pub service: String,
-    /// Which of its mounts.
-    pub mount: String,
+    /// Which.
+    #[serde(flatten)]
+    pub of: Of,
     /// What became of each user-facing operation, in the order of their names.
     pub operations: Vec<(String, Effect)>,
     /// How it ended.
@@ -64,11 +64,11 @@ pub enum Heals {
     Unknown(String),
 }
 
-/// The two runs of one credential.
+/// The two runs of one certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct Blast<'h> {
-    /// Which: a service, and one of its mounts.
-    pub of: &'h (String, String),
+    /// Which.
+    pub of: &'h Of,
     /// While everything runs.
     pub running: &'h History,
     /// After a restart of its holder.
@@ -92,7 +92,7 @@ pub fn blast(radii: &[Radius], style: Style) -> String {
         ["certificate of"].into_iter().chain(operations).chain(["heals", "fails"]).collect();
     let mut matrix = table(style, &header);
     for radius in radii {
-        let name = Cell::new(format!("{}/{}", radius.service, radius.mount));
+        let name = Cell::new(radius.of.to_string());
         let effects = radius.operations.iter().map(|(_, effect)| effect.cell());
         let open = if radius.fails_open { Cell::new("OPEN").fg(Color::Red) } else { Cell::new("closed") };
         matrix.add_row([name].into_iter().chain(effects).chain([Cell::new(radius.heals.word()), open]));
@@ -102,7 +102,7 @@ pub fn blast(radii: &[Radius], style: Style) -> String {
     let why: Vec<String> = radii
         .iter()
         .filter_map(|radius| match &radius.heals {
-            Heals::Unknown(why) => Some(format!("  {}/{}: {why}\n", radius.service, radius.mount)),
+            Heals::Unknown(why) => Some(format!("  {}: {why}\n", radius.of)),
             _ => None,
         })
         .collect();
@@ -117,14 +117,18 @@ pub fn blast(radii: &[Radius], style: Style) -> String {
     )
 }
 
-/// The same as one JSON object in one line: `schema`, `system`, `runtime`, and for each credential, the worst
-/// first, `service`, `mount`, `operations` as pairs of a name and an `effect`, `heals`, `fails_open`.
+/// The same as one JSON object in one line: `schema`, `system`, `runtime`, and, the worst first, `credentials`,
+/// each with `service` and `mount`, and `authorities`, each with `authority` and `certificate`, `root` or
+/// `issuing`; of both `operations` as pairs of a name and an `effect`, `heals`, `fails_open`.
 ///
 /// # Panics
 /// Never: the object has a JSON form.
 pub fn blast_json(system: &str, runtime: &str, radii: &[Radius]) -> String {
+    let (credentials, authorities): (Vec<_>, Vec<_>) =
+        radii.iter().partition(|radius| matches!(radius.of, Of::Credential { .. }));
     let object = serde_json::json!({
-        "schema": SCHEMA, "system": system, "runtime": runtime, "credentials": radii,
+        "schema": SCHEMA, "system": system, "runtime": runtime,
+        "credentials": credentials, "authorities": authorities,
     });
     object.to_string()
 }
@@ -132,7 +136,7 @@ pub fn blast_json(system: &str, runtime: &str, radii: &[Radius]) -> String {
 impl Radius {
     fn of(blast: &Blast<'_>) -> Self {
         let [running, restarted] = [blast.running, blast.restarted].map(Measurements::of);
-        let (service, mount) = blast.of.clone();
+        let of = blast.of.clone();
         let heals = Heals::of(&running);
         let names = running.operations.iter().chain(&restarted.operations);
         let mut names: Vec<&str> = names.filter(|one| one.user_facing).map(|one| one.name).collect();
@@ -148,7 +152,7 @@ impl Radius {
         };
         let operations = names.into_iter().map(|name| (name.to_owned(), effect(name))).collect();
         let fails_open = [&running, &restarted].iter().any(|run| run.intrusions.accepted > 0);
-        Self { service, mount, operations, heals, fails_open }
+        Self { of, operations, heals, fails_open }
     }
 
     fn worst(&self) -> Effect {
@@ -252,9 +256,13 @@ mod tests {
         script::{EXPIRY, JUDGED, Script},
     };
 
+    fn credential(service: &str) -> Of {
+        Of::Credential { service: service.into(), mount: "mesh".into() }
+    }
+
     fn radius(running: Script, restarted: Script) -> Radius {
         let (running, restarted) = (running.history(), restarted.history());
-        let of = ("archive".to_owned(), "mesh".to_owned());
+        let of = credential("archive");
         Radius::of(&Blast { of: &of, running: &running, restarted: &restarted })
     }
 
@@ -307,12 +315,12 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first_and_the_matrix_says_so() {
-        let of = |name: &str| (name.to_owned(), "mesh".to_owned());
+        let issuing = Of::Authority { authority: "mesh".into(), certificate: crate::fault::Tier::Issuing };
         let runs = [
-            (of("search"), sound().history(), sound().history()),
-            (of("auth"), sound().history(), fails(4_210).history()),
-            (of("archive"), fails(4_210).history(), fails(4_210).history()),
-            (of("ingest"), fails(2_100).history(), fails(2_100).history()),
+            (credential("search"), sound().history(), sound().history()),
+            (credential("auth"), sound().history(), fails(4_210).history()),
+            (issuing, fails(4_210).history(), fails(4_210).history()),
+            (credential("ingest"), fails(2_100).history(), fails(2_100).history()),
         ];
         let blasts: Vec<_> =
             runs.iter().map(|(of, running, restarted)| Blast { of, running, restarted }).collect();

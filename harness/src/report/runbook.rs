@@ -169,6 +169,14 @@ fn told(system: &System, step: &Step) -> Told {
             Told { purpose: title.clone(), commands: String::new(), expect: String::new() }
         }
         Step::Rotate { service } => rotate(system, service),
+        Step::RenewAuthority { authority } => Told {
+            purpose: format!(
+                "Whoever issues for {authority} gets an issuing CA that is good, and what was issued under the other \
+                 is taken away: nobody believes it. New roots have to be in every bundle before a leaf under them is."
+            ),
+            commands: String::new(),
+            expect: "nothing yet: services fetch or get certificates under it in the steps that follow.".into(),
+        },
         Step::Renew { service, manner } => renew(system, service, *manner),
         Step::RenewWithWrongKey { service } => Told {
             purpose: format!(
