@@ -210,6 +210,8 @@ fn system(services: usize) -> System {
         start: Start::default(),
         needs: [].into(),
         serves: "main".into(),
+        doors: [].into(),
+        speaks: notafter::system::Speaks::default(),
         mounts: [("main".into(), mount.clone())].into(),
         issues: Vec::new(),
         well_known: true,

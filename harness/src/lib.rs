@@ -18,7 +18,9 @@ pub mod pki;
 pub mod runbook;
 
 // Where it runs.
+pub mod foreign;
 pub mod guardian;
+mod leash;
 pub mod multicall;
 mod procfs;
 pub mod run;

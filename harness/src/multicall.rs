@@ -23,6 +23,7 @@ pub fn dispatch(programs: &[Program]) {
     // Two linked providers would make clients of other crates panic: say which one is ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _ = READY.set(());
+    crate::leash::dispatch();
     crate::guardian::dispatch();
     crate::runtime::dispatch();
     if let Ok(name) = std::env::var(PROGRAM) {

@@ -166,7 +166,7 @@ impl Prober {
     }
 
     fn address(&self, hop: &Hop) -> Result<std::net::SocketAddr> {
-        self.cluster.address(&hop.server)
+        self.cluster.entrance(hop)
     }
 
     /// The caller of a hop with the credential that is installed now; read again only if it was replaced.
@@ -181,11 +181,13 @@ impl Prober {
         {
             return Ok(known.clone());
         }
+        let server = self.cluster.system().service(&hop.server);
+        let speaks = server.map(|server| server.speaks).unwrap_or_default();
         let made = Credential::read(&folder).map_err(Error::from).and_then(|credential| {
             Ok(Known {
                 mark: mark.clone(),
                 leaf: credential.leaf().clone(),
-                caller: Caller::with(&credential)?,
+                caller: Caller::with(&credential)?.asking(speaks),
             })
         });
         let known = match (made, known) {
@@ -262,15 +264,20 @@ fn no_credential(error: &crate::error::Error) -> Outcome {
 }
 
 /// TLS has one alert for a certificate that has ended and for one that has not begun; whoever showed it
-/// knows which (RFC 8446, section 6.2: "has expired or is not currently valid").
+/// knows which (RFC 8446, section 6.2: "has expired or is not currently valid"). And servers in Go, up to
+/// 1.19 at least, say `bad_certificate` whatever it is, as the profiles of etcd and NATS show: about one that
+/// has ended they mean that.
 fn told_apart(outcome: Outcome, shown: &Leaf) -> Outcome {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    match outcome {
-        Outcome::Refused { by: Side::Server, reason: Refusal::Expired }
-            if i64::try_from(now.as_secs()).is_ok_and(|now| now < shown.not_before) =>
-        {
-            Outcome::Refused { by: Side::Server, reason: Refusal::NotYetValid }
-        }
-        other => other,
-    }
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let Outcome::Refused { by: Side::Server, reason } = outcome else { return outcome };
+    let reason = match reason {
+        Refusal::Expired if now < shown.not_before => Refusal::NotYetValid,
+        Refusal::Other(words) if words == BAD_CERTIFICATE && now >= shown.not_after => Refusal::Expired,
+        reason => reason,
+    };
+    Outcome::Refused { by: Side::Server, reason }
 }
+
+/// What [`connect`] makes of the alert `bad_certificate`.
+const BAD_CERTIFICATE: &str = "alert BadCertificate";

@@ -6,7 +6,7 @@
 
 mod accepting;
 mod client;
-mod instance;
+pub(crate) mod instance;
 mod lab;
 mod program;
 mod protocol;

@@ -28,7 +28,7 @@ use crate::{
     run::{RunFolder, write_private},
     service::{Config, HEALTH_PORT, TLS_PORT},
     supervise::{Launch, Request},
-    system::{Filled, Service, System},
+    system::{Filled, Hop, Service, System},
 };
 
 pub use crate::supervise::Order;
@@ -61,6 +61,8 @@ pub enum Ability {
     Install,
     /// Cut the connections that it has open, without ending it.
     CutConnections,
+    /// Run a program of this machine as a service.
+    RunInstalled,
 }
 
 impl Runtime {
@@ -77,8 +79,15 @@ impl Runtime {
 
     /// What it can do to a service.
     pub fn abilities(self) -> &'static [Ability] {
-        // Both supervise real processes on this machine, so both can do the same.
-        &[Ability::Restart, Ability::Kill, Ability::Pause, Ability::Install]
+        // Both supervise real processes on this machine, so both can do the same; but the image of the
+        // containers is made from our executable, and holds no other.
+        match self {
+            Self::Processes => {
+                use Ability::{Install, Kill, Pause, Restart, RunInstalled};
+                &[Restart, Kill, Pause, Install, RunInstalled]
+            }
+            Self::Containers => &[Ability::Restart, Ability::Kill, Ability::Pause, Ability::Install],
+        }
     }
 
     /// Whether it works here.
@@ -124,6 +133,7 @@ impl fmt::Display for Ability {
             Self::Pause => "pause a service",
             Self::Install => "install files into a running service",
             Self::CutConnections => "cut connections that are open",
+            Self::RunInstalled => "run a server that is installed on this machine",
         })
     }
 }
@@ -174,6 +184,26 @@ impl Cluster {
     /// If there is no such service.
     pub fn address(&self, service: &str) -> Result<SocketAddr> {
         Ok(SocketAddr::new(self.pod(service)?.address, TLS_PORT))
+    }
+
+    /// Where a hop leads, as seen from the host.
+    ///
+    /// # Errors
+    /// If there is no such service.
+    pub fn entrance(&self, hop: &Hop) -> Result<SocketAddr> {
+        let address = self.address(&hop.server)?;
+        let port = self.system.entrance(hop).map_or(address.port(), |(_, port)| port);
+        Ok(SocketAddr::new(address.ip(), port))
+    }
+
+    /// New authorities for its system, whose certificates name each service by its address, too: some of
+    /// those that others wrote know each other by nothing else.
+    ///
+    /// # Errors
+    /// If one cannot be made.
+    pub fn authorities(&self) -> Result<pki::Pki> {
+        let addresses = self.pods.iter().map(|(name, pod)| (name.clone(), pod.address));
+        Ok(pki::Pki::of(&self.system)?.placed(addresses.collect()))
     }
 
     /// Where a service answers for its health, as seen from the host.
@@ -360,6 +390,7 @@ fn lay_out(
             .map(|other| (other.name.clone(), format!("{}:{TLS_PORT}", host(&other.name))))
             .collect(),
         serves: service.serves.clone(),
+        doors: service.doors.clone(),
         mounts: service
             .mounts
             .keys()

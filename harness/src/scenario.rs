@@ -5,10 +5,12 @@ use std::time::Duration;
 use crate::{
     alerting::ExpiryAlert,
     check::{Check, Expect},
+    error::Error,
     fault::AnyFault,
     history::Phase,
     incident::Incident,
     prober::Pace,
+    profile::{Program, Server},
     runbook::Runbook,
     runtime::{Ability, Runtime},
     system::{Span, System},
@@ -35,6 +37,8 @@ pub struct Scenario {
     pub alert: Option<ExpiryAlert>,
     /// Abilities that the runtime must have, beside those that the faults need.
     pub needs: Vec<Ability>,
+    /// Servers that others wrote and that must be installed, because services of the system are such.
+    pub servers: Vec<Server>,
     /// What is broken.
     pub faults: Vec<Box<dyn AnyFault>>,
     /// What the platform does with a service whose credential ended while it was in use.
@@ -71,6 +75,9 @@ pub enum Aftermath {
     RefreshExpired,
     /// It restarts every service of one's own once the fault has landed, whatever has ended.
     RefreshAll,
+    /// It restarts whom a fault hit, as soon as the fault has landed: what is read only at the start is read
+    /// then, and connections are cut.
+    RestartBroken,
 }
 
 /// Who repairs, and when.
@@ -156,6 +163,7 @@ impl Scenario {
             ask_resumed_sessions: false,
             alert: None,
             needs: Vec::new(),
+            servers: Vec::new(),
             faults: Vec::new(),
             aftermath: Aftermath::default(),
             observe: Span(Duration::from_millis(500)),
@@ -171,11 +179,22 @@ impl Scenario {
         }
     }
 
-    /// Why this scenario cannot run there; none if it can.
+    /// Which of its servers is not installed on this machine, and how to get it; none if all are.
+    pub fn missing(&self) -> Option<Error> {
+        self.servers.iter().find_map(|server| Program::file(server).err())
+    }
+
+    /// Why this scenario cannot run there and on this machine; none if it can.
+    pub fn cannot_run(&self, runtime: Runtime) -> Option<String> {
+        self.lacking(runtime).or_else(|| Some(self.missing()?.to_string().replace('\n', "; ")))
+    }
+
+    /// Why this scenario cannot run there, on any machine; none if it can.
     pub fn lacking(&self, runtime: Runtime) -> Option<String> {
         let has = runtime.abilities();
         let faults = self.faults.iter().chain(&self.during_repair);
         let needed = faults.flat_map(|fault| fault.needs()).chain(&self.needs);
+        let needed = needed.chain(self.servers.first().map(|_| &Ability::RunInstalled));
         needed
             .into_iter()
             .find(|ability| !has.contains(ability))

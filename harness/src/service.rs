@@ -62,6 +62,9 @@ pub struct Config {
     pub known: BTreeMap<String, String>,
     /// The mount that it presents to those who call it.
     pub serves: String,
+    /// Ports of the other mounts that it presents.
+    #[serde(default)]
+    pub doors: BTreeMap<String, u16>,
     /// Folder of each mount, holding [`CHAIN_FILE`], [`KEY_FILE`] and [`BUNDLE_FILE`].
     pub mounts: BTreeMap<String, PathBuf>,
     /// Folder of each authority that it issues for: `tls.crt`, `tls.key` of the issuing CA, `ca.crt`.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     history::{Event, Leaf, Micros, What, Witness},
-    system::System,
+    system::{Hop, System},
 };
 
 /// A service and one of its mounts.
@@ -15,6 +15,8 @@ pub type Key = (String, String);
 pub struct Sightings {
     /// The mount that each service presents.
     serves: HashMap<String, String>,
+    /// The mount that each server of a hop presents to its client.
+    entrances: HashMap<(String, String), String>,
     last: HashMap<Key, Sighting>,
 }
 
@@ -34,7 +36,10 @@ impl Sightings {
     pub fn new(system: &System) -> Self {
         let serves =
             system.services.iter().map(|service| (service.name.clone(), service.serves.clone())).collect();
-        Self { serves, last: HashMap::new() }
+        let entrance = |hop: Hop| Some((system.entrance(&hop)?.0, (hop.client, hop.server)));
+        let entrances = system.hops().into_iter().filter_map(entrance);
+        let entrances = entrances.map(|(mount, hop)| (hop, mount)).collect();
+        Self { serves, entrances, last: HashMap::new() }
     }
 
     /// Takes in one event; gives what it says about a certificate in use, if it does.
@@ -42,7 +47,8 @@ impl Sightings {
         let (key, sighting) = match &event.what {
             What::Probe(probe) => {
                 let leaf = probe.presented.clone()?;
-                let mount = self.serves.get(&probe.server)?;
+                let hop = (probe.client.clone(), probe.server.clone());
+                let mount = self.entrances.get(&hop).or_else(|| self.serves.get(&probe.server))?;
                 // An open connection shows what was presented when it was opened.
                 if probe.question == crate::history::Question::Open {
                     return None;

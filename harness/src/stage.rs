@@ -1,6 +1,6 @@
 //! What each phase of a run does, and everything that runs meanwhile.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
 use tokio::{
@@ -130,8 +130,8 @@ impl<'a> Stage<'a> {
     /// Every service is started, ready, and every declared hop was verified once.
     async fn start(&mut self) -> Result<()> {
         let Self { scenario, folder, recorder, .. } = *self;
-        let pki = Pki::of(&scenario.system)?;
         let cluster = Arc::new(self.runtime.create(&scenario.system, folder, recorder).await?);
+        let pki = cluster.authorities()?;
         let prober = Prober::new(cluster.clone(), recorder.clone(), PROBE_LIMIT);
         let user = pki.authority(&scenario.workload.authority)?;
         let user = user.issue(&Identity::client(USER), Validity::lasting(LIFETIME))?;
@@ -188,6 +188,11 @@ impl<'a> Stage<'a> {
     async fn landed(&mut self) -> Result<()> {
         let context = self.context()?.clone();
         landing::wait(&context, &self.injected, self.since, self.scenario.limits.landed).await?;
+        if self.scenario.aftermath == Aftermath::RestartBroken {
+            let broken: BTreeSet<&String> = self.injected.iter().map(|one| &one.service).collect();
+            let restarts = broken.into_iter().map(|service| context.cluster.order(service, Order::Restart));
+            futures_util::future::try_join_all(restarts).await?;
+        }
         if let Some(running) = self.running.as_mut().filter(|_| self.scenario.ask_open_connections) {
             // Now, so that what will end is what they were opened with.
             running.open = Some(OpenConnections::start(&context.prober, self.scenario.system.hops()));

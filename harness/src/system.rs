@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use span::Span;
 
-use crate::error::Error;
+use crate::{error::Error, service::TLS_PORT};
 
 /// What is under test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,13 @@ pub struct Service {
     pub needs: BTreeMap<String, String>,
     /// The mount whose credential it presents to those who call it.
     pub serves: String,
+    /// Other mounts that it presents, each at a port of its own, as the members of a quorum do among
+    /// themselves: a hop that shows a credential of the same authority leads there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub doors: BTreeMap<String, u16>,
+    /// What it is asked, to know that it serves.
+    #[serde(default, skip_serializing_if = "Speaks::is_ours")]
+    pub speaks: Speaks,
     /// Its credentials, by mount: a folder with `tls.crt`, `tls.key` and `ca.crt`.
     pub mounts: BTreeMap<String, Mount>,
     /// Authorities whose issuing key it holds, because it issues certificates itself.
@@ -62,6 +69,32 @@ pub struct Service {
     /// The program's own settings; switched-on defects live here.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub settings: toml::Table,
+}
+
+/// What a service is asked over TLS, to know that it serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Speaks {
+    /// HTTP/1.1: `GET /live`, as every service of ours answers it.
+    #[default]
+    Http,
+    /// HTTP/1.1: `GET /version`, which a member of etcd answers at both of its ports, quorum or none.
+    Etcd,
+}
+
+impl Speaks {
+    /// The path that is asked for.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Http => "/live",
+            Self::Etcd => "/version",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    fn is_ours(&self) -> bool {
+        *self == Self::Http
+    }
 }
 
 /// A credential as one service uses it.
@@ -206,6 +239,20 @@ impl System {
             .collect()
     }
 
+    /// The mount that the server of a hop presents to it, and at which port. None of a server that is not
+    /// there.
+    pub fn entrance(&self, hop: &Hop) -> Option<(String, u16)> {
+        let authority = |name: &str, mount: &str| Some(&self.service(name)?.mounts.get(mount)?.authority);
+        let server = self.service(&hop.server)?;
+        let shown = authority(&hop.client, &hop.mount);
+        let usual = (server.serves.clone(), TLS_PORT);
+        if shown.is_none() || shown == authority(&hop.server, &server.serves) {
+            return Some(usual);
+        }
+        let door = server.doors.iter().find(|(mount, _)| authority(&hop.server, mount) == shown);
+        Some(door.map_or(usual, |(mount, port)| (mount.clone(), *port)))
+    }
+
     /// The same system in which every service of one's own starts in this way.
     #[must_use]
     pub fn starting(mut self, start: Start) -> Self {
@@ -261,6 +308,13 @@ impl System {
                 return Err(nonsense(
                     service,
                     format!("it serves mount `{}`, which it does not have", service.serves),
+                    format!("one of: {}", join(service.mounts.keys())),
+                ));
+            }
+            if let Some(door) = service.doors.keys().find(|door| !service.mounts.contains_key(*door)) {
+                return Err(nonsense(
+                    service,
+                    format!("it has a door for mount `{door}`, which it does not have"),
                     format!("one of: {}", join(service.mounts.keys())),
                 ));
             }
@@ -357,6 +411,28 @@ mounts.workload = { authority = "mesh", filled = "by-itself" }
         let system = System::from_toml(TEXT, "stack.toml").expect("a system");
         assert_eq!(System::from_toml(&system.to_toml(), "again").expect("a system"), system);
         assert_eq!(system.hops().iter().map(ToString::to_string).collect::<Vec<_>>(), ["search -> archive"]);
+    }
+
+    #[test]
+    fn a_hop_leads_to_the_door_of_the_authority_that_it_shows() {
+        let text = TEXT
+            .replace("[\"mesh\"]", "[\"mesh\", \"peers\"]")
+            .replacen("serves = \"workload\"", "serves = \"workload\"\ndoors = { peer = 2380 }", 1)
+            .replacen(
+                "mounts.workload.authority",
+                "mounts.peer.authority = \"peers\"\nmounts.workload.authority",
+                1,
+            );
+        let system = System::from_toml(&text, "stack.toml").expect("a system");
+        let hop = |mount: &str| Hop {
+            client: if mount == "peer" { "archive" } else { "search" }.into(),
+            server: "archive".into(),
+            mount: mount.into(),
+        };
+        assert_eq!(system.entrance(&hop("workload")), Some(("workload".into(), TLS_PORT)));
+        assert_eq!(system.entrance(&hop("peer")), Some(("peer".into(), 2380)));
+        let error = refused(&text.replace("{ peer = 2380", "{ pear = 2380"));
+        assert!(error.contains("a door for mount `pear`"), "{error}");
     }
 
     #[test]

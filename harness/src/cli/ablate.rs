@@ -52,7 +52,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let mut codes = Vec::new();
     for (name, on) in combinations(ablation) {
         let scenario = (ablation.build)(own.clone(), &conditions.settings(), &on);
-        if let Some(why) = scenario.lacking(conditions.runtime) {
+        if let Some(why) = scenario.cannot_run(conditions.runtime) {
             return Err(Error::missing(format!("{}: {why}", scenario.name)));
         }
         let finished = launch(&scenario, conditions, again.clone(), None, interrupt.clone()).await?;

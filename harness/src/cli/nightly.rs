@@ -177,7 +177,7 @@ impl Set<'_> {
         let mut runnable = Vec::new();
         for runtime in &self.args.runtimes {
             for template in templates {
-                match self.scenario(template, &self.conditions(*runtime, 0)).lacking(*runtime) {
+                match self.scenario(template, &self.conditions(*runtime, 0)).cannot_run(*runtime) {
                     Some(why) => self.skipped.push(format!("{}: {why}", template.name)),
                     None => runnable.push((*runtime, *template)),
                 }

@@ -52,7 +52,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let template = find::template(suite, &args.name)?;
     let system = conditions.manner.system(suite)?.unwrap_or_else(template.system);
     let scenario = template.scenario_on(system, &conditions.settings());
-    if let Some(why) = scenario.lacking(conditions.runtime) {
+    if let Some(why) = scenario.cannot_run(conditions.runtime) {
         return Err(Error::missing(format!("{}: {why}", template.name)));
     }
     conditions.runtime.available().await?;

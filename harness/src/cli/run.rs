@@ -96,7 +96,7 @@ impl Batch<'_> {
     /// At least one of these can be run here.
     fn some_can_run(&self, templates: &[&Template]) -> Result<()> {
         let runtime = self.args.conditions.runtime;
-        let lacking = |template: &&Template| self.scenario(template).lacking(runtime);
+        let lacking = |template: &&Template| self.scenario(template).cannot_run(runtime);
         match templates.iter().map(lacking).collect::<Option<Vec<_>>>() {
             Some(reasons) if !reasons.is_empty() => {
                 let why = format!("nothing of this can be run: {}", reasons[0]);
@@ -112,7 +112,7 @@ impl Batch<'_> {
             return Outcome::NotRun(Error::interrupted());
         }
         let scenario = self.scenario(template);
-        if let Some(why) = scenario.lacking(conditions.runtime) {
+        if let Some(why) = scenario.cannot_run(conditions.runtime) {
             say(format_args!("{}: skipped: {why}", template.name));
             return Outcome::Skipped(why);
         }

@@ -50,7 +50,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         }
         let template = find::templates(suite, &[name.to_owned()])?[0];
         let scenario = template.scenario_on((template.system)(), &conditions.settings());
-        if let Some(why) = scenario.lacking(conditions.runtime) {
+        if let Some(why) = scenario.cannot_run(conditions.runtime) {
             say(format_args!("{name}: skipped: {why}"));
             codes.push(exit::UNKNOWN);
             continue;

@@ -76,7 +76,8 @@ impl Fault for Flawed {
         let mut injected = Vec::new();
         for (service, mount) in self.which.targets(context.system()) {
             let authority = context.system().authority_of(&service, &mount)?;
-            let (credential, ends) = self.flaw.mint(context.pki.authority(&authority)?, &service)?;
+            let (credential, ends) =
+                self.flaw.mint(context.pki.authority(&authority)?, context.pki.identity(&service))?;
             injected.push(replace(context, (service, mount), &credential, ends)?);
         }
         signal_reload(context, &injected).await?;
@@ -86,8 +87,7 @@ impl Fault for Flawed {
 
 impl Flaw {
     /// A credential with this flaw, and the last second in which it is valid where that is within a run.
-    fn mint(self, authority: &Authority, service: &str) -> Result<(Credential, Option<i64>)> {
-        let identity = Identity::service(service);
+    fn mint(self, authority: &Authority, identity: Identity) -> Result<(Credential, Option<i64>)> {
         let lasting = Validity::lasting(LASTING);
         let good = || authority.issue(&identity, lasting);
         let under = |issuing: Validity| -> Result<_> {
@@ -103,7 +103,8 @@ impl Flaw {
                 authority.issuer_cross_signed(Validity::ended(FAR))?.issue(&identity, lasting)?
             }
             Self::WrongName => {
-                let other = Identity { dns_names: vec![format!("not-{service}")], ..identity };
+                let names = identity.dns_names.iter().map(|name| format!("not-{name}")).collect();
+                let other = Identity { dns_names: names, addresses: Vec::new(), ..identity };
                 authority.issue(&other, lasting)?
             }
             Self::WrongPurpose => {

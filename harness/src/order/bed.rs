@@ -78,7 +78,7 @@ impl Bed {
         recorder.record_at(0, What::Run(info(&folder, clock)));
         let guard = Guard::post(&folder)?;
         let cluster = Arc::new(runtime.create(system, &folder, &recorder).await?);
-        let pki = Pki::of(system)?;
+        let pki = cluster.authorities()?;
         provision(&cluster, &pki, Validity::lasting(LIFETIME))?;
         let prober = Prober::new(cluster.clone(), recorder.clone(), PROBE_LIMIT);
         let watch = Watch::start(&cluster, &recorder);
@@ -105,7 +105,7 @@ impl Bed {
         self.clean().await?;
         self.start(&self.names()).await?;
         let _ = self.converge(Instant::now() + limits.within, limits.window).await;
-        self.pki = Pki::of(self.cluster.system())?;
+        self.pki = self.cluster.authorities()?;
         provision(&self.cluster, &self.pki, Validity::lasting(LIFETIME))
     }
 

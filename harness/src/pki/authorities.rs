@@ -1,6 +1,6 @@
 //! All authorities of one system.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{Authority, Credential, Identity, Validity};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
 pub struct Pki {
     system: String,
     authorities: BTreeMap<String, Authority>,
+    addresses: BTreeMap<String, IpAddr>,
 }
 
 impl Pki {
@@ -23,7 +24,19 @@ impl Pki {
     pub fn of(system: &System) -> Result<Self> {
         let make = |name: &String| Ok((name.clone(), Authority::new(name)?));
         let authorities = system.authorities.iter().map(make).collect::<Result<_>>()?;
-        Ok(Self { system: system.name.clone(), authorities })
+        Ok(Self { system: system.name.clone(), authorities, addresses: BTreeMap::new() })
+    }
+
+    /// The same, where services have these addresses: their certificates name them.
+    #[must_use]
+    pub fn placed(self, addresses: BTreeMap<String, IpAddr>) -> Self {
+        Self { addresses, ..self }
+    }
+
+    /// Whom the certificates of a service name.
+    pub fn identity(&self, service: &str) -> Identity {
+        let addresses = self.addresses.get(service).copied().into_iter().collect();
+        Identity { addresses, ..Identity::service(service) }
     }
 
     /// The authority of this name.
@@ -42,6 +55,6 @@ impl Pki {
     /// # Errors
     /// If there is no such authority, or it cannot issue.
     pub fn issue(&self, authority: &str, service: &str, validity: Validity) -> Result<Credential> {
-        Ok(self.authority(authority)?.issue(&Identity::service(service), validity)?)
+        Ok(self.authority(authority)?.issue(&self.identity(service), validity)?)
     }
 }

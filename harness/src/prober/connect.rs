@@ -27,6 +27,7 @@ use crate::{
     error::{Context, Error, Result},
     history::{Leaf, Outcome, Question, Refusal, Side, Unreachable},
     pki::{self, Credential},
+    system::Speaks,
 };
 
 /// More than this before the end of the headers is no answer of ours.
@@ -39,6 +40,8 @@ pub struct Caller {
     verifier: Arc<WebPkiServerVerifier>,
     /// Parsed once: parsing a key costs as much as a signature.
     identity: Option<Arc<SingleCertAndKey>>,
+    /// The path that it asks for.
+    path: &'static str,
     /// A session belongs to the configuration that made it, so those who resume share one.
     resuming: Arc<OnceLock<Arc<ClientConfig>>>,
 }
@@ -62,6 +65,7 @@ impl Wire {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     wire: Wire,
+    path: &'static str,
 }
 
 impl Caller {
@@ -96,10 +100,22 @@ impl Caller {
         let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone())
             .build()
             .map_err(|error| Error::new("the bundle cannot be used").because(error))?;
-        Ok(Self { provider, verifier, identity: None, resuming: Arc::default() })
+        Ok(Self {
+            provider,
+            verifier,
+            identity: None,
+            path: Speaks::default().path(),
+            resuming: Arc::default(),
+        })
     }
 
-    /// Connects and does one round trip: `GET /live`.
+    /// The same, who asks a server of this kind.
+    #[must_use]
+    pub fn asking(self, speaks: Speaks) -> Self {
+        Self { path: speaks.path(), ..self }
+    }
+
+    /// Connects and does one round trip.
     pub async fn round_trip(
         &self,
         address: SocketAddr,
@@ -148,7 +164,7 @@ impl Caller {
             wire.saw(leaf);
         }
         let resumed = stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-        let mut connection = Connection { stream, wire: wire.clone() };
+        let mut connection = Connection { stream, wire: wire.clone(), path: self.path };
         if question == Question::Resumed && !resumed {
             // Take the ticket that comes with the answer, for the next time.
             return Err(match connection.ask(server).await {
@@ -187,7 +203,7 @@ impl Caller {
 }
 
 impl Connection {
-    /// One round trip: `GET /live`.
+    /// One round trip.
     pub async fn ask(&mut self, server: &str) -> Outcome {
         match self.exchange(server).await {
             Ok(status) => Outcome::Served(status),
@@ -201,7 +217,7 @@ impl Connection {
     }
 
     async fn exchange(&mut self, server: &str) -> io::Result<u16> {
-        let request = format!("GET /live HTTP/1.1\r\nhost: {server}\r\ncontent-length: 0\r\n\r\n");
+        let request = format!("GET {} HTTP/1.1\r\nhost: {server}\r\ncontent-length: 0\r\n\r\n", self.path);
         // If the server has refused us already, its alert waits to be read; the write may fail first.
         let written = self.stream.write_all(request.as_bytes()).await;
         let written = match written {

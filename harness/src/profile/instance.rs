@@ -24,6 +24,7 @@ use tokio::{
 use super::{Client, Denial, Server, Way, program::Program};
 use crate::{
     error::{Context, Error, Result},
+    leash,
     pki::Credential,
     procfs,
     service::{BUNDLE_FILE, HEALTH_PORT, RUN},
@@ -40,7 +41,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 const PREPARED: Duration = Duration::from_secs(30);
 
 /// What an instance is given.
-pub(super) struct Place<'l> {
+pub(crate) struct Place<'l> {
     /// Its folder; made here.
     pub home: PathBuf,
     /// Where it listens.
@@ -49,24 +50,28 @@ pub(super) struct Place<'l> {
     pub run: &'l str,
     /// Its lists of revoked certificates, PEM.
     pub lists: Option<String>,
+    /// Where it is a service of a system: what stands for what, beyond [`Server`]. It dies with us then, and
+    /// its folder outlives both.
+    pub service: Option<Vec<(String, String)>>,
 }
 
 /// One server that runs, or has ended by itself. Dropped, it is killed with all that it started, and
 /// its folder is removed.
-pub(super) struct Instance<'l> {
+pub(crate) struct Instance<'l> {
     pub server: &'l Server,
     pub address: SocketAddr,
     program: &'l Program,
     run: &'l str,
     home: PathBuf,
     lists: bool,
+    service: Option<Vec<(String, String)>>,
     installed: Files,
     child: Option<Child>,
 }
 
 /// The files of a credential, as they lie there.
 #[derive(Clone, Default)]
-pub(super) struct Files {
+pub(crate) struct Files {
     pub chain: String,
     pub key: String,
     pub bundle: String,
@@ -87,7 +92,7 @@ impl<'l> Instance<'l> {
         place: Place<'l>,
         files: Files,
     ) -> Result<Self> {
-        let Place { home, address, run, lists } = place;
+        let Place { home, address, run, lists, service } = place;
         let mut instance = Self {
             server,
             address,
@@ -95,6 +100,7 @@ impl<'l> Instance<'l> {
             run,
             home,
             lists: lists.is_some(),
+            service,
             installed: Files::default(),
             child: None,
         };
@@ -107,7 +113,9 @@ impl<'l> Instance<'l> {
         for (name, text) in server.files {
             instance.write(&instance.home.join(name), &instance.fill(text))?;
         }
-        if let [command, arguments @ ..] = server.prepare {
+        if let [command, arguments @ ..] = server.prepare
+            && !instance.home.join("data").exists()
+        {
             instance.prepare(command, arguments).await?;
         }
         instance.spawn()?;
@@ -255,7 +263,10 @@ impl<'l> Instance<'l> {
         log: &File,
     ) -> Result<Command> {
         let copy = || log.try_clone().context(|| "cannot share a log".into());
-        let mut command = std::process::Command::new(program);
+        let mut command = match &self.service {
+            None => std::process::Command::new(program),
+            Some(_) => leash::command(program),
+        };
         command
             .args(arguments.filter(|argument| !argument.is_empty()))
             .env(RUN, self.run)
@@ -273,7 +284,8 @@ impl<'l> Instance<'l> {
         Ok(command)
     }
 
-    async fn stop(&mut self) {
+    /// Ends it, and all that it started.
+    pub async fn stop(&mut self) {
         let _ = self.signal(Signal::TERM);
         if let Some(mut child) = self.child.take() {
             let _ = timeout(GRACE, child.wait()).await;
@@ -320,6 +332,8 @@ impl<'l> Instance<'l> {
         let credentials = self.credentials();
         let path = |name: &str| credentials.join(name).display().to_string();
         let revocation = if self.lists { self.server.revocation.unwrap_or_default() } else { "" };
+        let own = self.service.iter().flatten();
+        let text = own.fold(text.to_owned(), |text, (what, value)| text.replace(what, value));
         text.replace("{revocation}", revocation)
             .replace("{lists}", &path(LISTS))
             .replace("{home}", &self.home.display().to_string())
@@ -336,7 +350,9 @@ impl<'l> Instance<'l> {
     }
 
     fn make_folder(&self, path: &Path) -> Result<()> {
+        // That of a service is there from its start before.
         fs::create_dir(path)
+            .or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })
             .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o700)))
             .context(|| format!("cannot make {}", path.display()))?;
         self.give(path)
@@ -370,6 +386,9 @@ impl<'l> Instance<'l> {
 impl Drop for Instance<'_> {
     fn drop(&mut self) {
         procfs::kill_in(&self.home);
+        if self.service.is_some() {
+            return;
+        }
         // What cannot be removed here goes with the run's folder.
         let _ = fs::remove_dir_all(&self.home);
     }

@@ -121,7 +121,7 @@ impl<'s> Lab<'s> {
         }
         let address = SocketAddr::new(nth(self.block, number).into(), TLS_PORT);
         let home = self.folder.service(&format!("{}-{number}", self.server.name));
-        let place = Place { home, address, run: self.folder.id(), lists };
+        let place = Place { home, address, run: self.folder.id(), lists, service: None };
         Instance::start(self.server, &self.program, place, files).await
     }
 }

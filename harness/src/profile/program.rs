@@ -32,11 +32,7 @@ impl Program {
     /// # Errors
     /// If it is not installed, does not say its version, or there is nobody to run it as.
     pub async fn find(server: &Server) -> Result<Self> {
-        let path = folders(server).map(|folder| folder.join(server.program)).find(|path| path.is_file());
-        let path = path.ok_or_else(|| {
-            Error::missing(format!("`{}` is not installed: no `{}` in PATH", server.name, server.program))
-                .hint(format!("on Debian: apt-get install {}", server.package))
-        })?;
+        let path = Self::file(server)?;
         let user = if server.unprivileged && rustix::process::geteuid().is_root() {
             Some(user().ok_or_else(|| {
                 Error::missing(format!("{} refuses to run as root, and there is no other user", server.name))
@@ -58,6 +54,23 @@ impl Program {
         let said = String::from_utf8_lossy(&said);
         let version = said.lines().next().unwrap_or_default().trim().to_owned();
         Ok(Self { path, version, user })
+    }
+
+    /// The file of the program of a server, by looking for it alone.
+    ///
+    /// # Errors
+    /// If it is not installed, with what to install.
+    pub fn file(server: &Server) -> Result<PathBuf> {
+        let path = folders(server).map(|folder| folder.join(server.program)).find(|path| path.is_file());
+        path.ok_or_else(|| {
+            Error::missing(format!("`{}` is not installed: no `{}` in PATH", server.name, server.program))
+                .hint(format!("on Debian: apt-get install {}", server.package))
+        })
+    }
+
+    /// Whether it cannot run as whoever we are.
+    pub(crate) fn needs_other_user(&self) -> bool {
+        self.user.is_some()
     }
 
     /// The folder that it is in, with its helpers.

@@ -69,7 +69,11 @@ impl Trial {
     ) -> Self {
         let body = async move || {
             let scenario = scenario();
-            match scenario.lacking(runtime) {
+            let required = scenario.lacking(runtime).is_none() && super::requires(super::SERVERS);
+            match scenario.cannot_run(runtime) {
+                Some(why) if required => {
+                    Err(format!("{} asks for `{}`: {why}", super::REQUIRE, super::SERVERS))
+                }
                 Some(why) => Ok(Some(why)),
                 None => must_hold(&scenario, runtime).await.map(|()| None),
             }

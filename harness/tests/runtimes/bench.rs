@@ -200,6 +200,8 @@ pub fn system() -> System {
         start: notafter::system::Start::default(),
         needs: [].into(),
         serves: "main".into(),
+        doors: [].into(),
+        speaks: notafter::system::Speaks::default(),
         mounts: [("main".into(), mount.clone())].into(),
         issues: Vec::new(),
         well_known: true,

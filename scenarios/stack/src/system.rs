@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use notafter::system::{Backoff, Filled, Mount, Reload, Service, Start, System};
+use notafter::system::{Backoff, Filled, Mount, Reload, Service, Speaks, Start, System};
 
 /// The mount with the certificate of the node that a service runs on: its identity towards the
 /// manager.
@@ -67,6 +67,8 @@ fn service(name: &str, needs: &[&str]) -> Service {
         start: Start::InAnyOrder,
         needs: others.chain([("manager".to_owned(), NODE.to_owned())]).collect(),
         serves: WORKLOAD.into(),
+        doors: BTreeMap::new(),
+        speaks: Speaks::default(),
         mounts: BTreeMap::from([
             mount(NODE, PLATFORM, Filled::Beforehand),
             mount(WORKLOAD, MESH, Filled::ByItself),

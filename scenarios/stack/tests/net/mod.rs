@@ -137,6 +137,7 @@ impl Net {
             needs: service.needs.clone(),
             known: known.map(|s| (s.name.clone(), self.address(&s.name, TLS_PORT).to_string())).collect(),
             serves: service.serves.clone(),
+            doors: service.doors.clone(),
             mounts: service.mounts.keys().map(|mount| (mount.clone(), folder.join(mount))).collect(),
             issues: service
                 .issues
