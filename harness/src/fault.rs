@@ -19,7 +19,7 @@ pub use expiry::{Expire, expire, expired, run_out};
 pub use flaw::{Flaw, flawed};
 pub use restart::{rolled_out, withheld};
 pub use revocation::{revoked, stale_list};
-pub use rotation::{renewed, rotated};
+pub use rotation::{renewed, rotated, rotated_in_turn};
 pub use which::Which;
 
 use crate::{

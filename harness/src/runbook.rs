@@ -6,6 +6,8 @@ use std::{fmt, time::Duration};
 
 use serde_json::json;
 
+pub(crate) use starting::restart_each;
+
 use crate::{
     context::Context,
     error::{Error, Result},

@@ -8,7 +8,8 @@ use crate::{
     context::Context,
     error::Result,
     landing,
-    pki::{Authority, Credential, Identity, Overlap, Validity},
+    pki::{Authority, Credential, Overlap, Validity},
+    runbook,
 };
 
 /// How long everything lasts.
@@ -20,6 +21,7 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 struct Rotated {
     authority: String,
     to_the_end: bool,
+    in_turn: bool,
 }
 
 /// The root and the issuing CA of an authority are replaced, as linkerd's, Istio's and Strimzi's manuals
@@ -27,7 +29,13 @@ struct Rotated {
 /// new one, then, `to_the_end`, nobody trusts the old one any more. Each step is on the wire everywhere
 /// before the next; a fresh leaf in each shows that what came with it is in use.
 pub fn rotated(authority: impl Into<String>, to_the_end: bool) -> Box<dyn AnyFault> {
-    Box::new(Rotated { authority: authority.into(), to_the_end })
+    Box::new(Rotated { authority: authority.into(), to_the_end, in_turn: false })
+}
+
+/// The same to the end, for those who read their bundle only at their start (etcd-io/etcd#11555): whenever it
+/// has changed they are restarted one after another, each ready before the next.
+pub fn rotated_in_turn(authority: impl Into<String>) -> Box<dyn AnyFault> {
+    Box::new(Rotated { authority: authority.into(), to_the_end: true, in_turn: true })
 }
 
 /// Good certificates take the place of good ones.
@@ -66,8 +74,12 @@ struct Step<'a> {
 
 impl Fault for Rotated {
     fn describe(&self) -> String {
-        let Self { authority, to_the_end } = self;
-        let how = if *to_the_end { "to the end" } else { "and the old root stays trusted" };
+        let Self { authority, to_the_end, in_turn } = self;
+        let how = match (to_the_end, in_turn) {
+            (_, true) => "to the end, with a restart of one after another for each bundle",
+            (true, false) => "to the end",
+            (false, false) => "and the old root stays trusted",
+        };
         format!("authority {authority} is rotated, {how}")
     }
 
@@ -76,14 +88,30 @@ impl Fault for Rotated {
         let mut new = old.successor(Overlap::TrustBoth)?;
         let both = new.bundle();
         let mut injected = install(context, &Step { issuer: old, trusts: both.clone() }).await?;
-        landed(context, &injected).await?;
+        self.taken(context, &injected).await?;
         injected = install(context, &Step { issuer: &new, trusts: both }).await?;
         if self.to_the_end {
             landed(context, &injected).await?;
             new.end_overlap()?;
             injected = install(context, &Step { issuer: &new, trusts: new.bundle() }).await?;
+            if self.in_turn {
+                self.taken(context, &injected).await?;
+            }
         }
         Ok(injected)
+    }
+}
+
+impl Rotated {
+    /// The new leaves are on the wire, and the new bundle is in use.
+    async fn taken(&self, context: &Context, injected: &[Injected]) -> Result<()> {
+        landed(context, injected).await?;
+        if !self.in_turn {
+            return Ok(());
+        }
+        let mut holders: Vec<String> = injected.iter().map(|one| one.service.clone()).collect();
+        holders.dedup();
+        runbook::restart_each(context, &holders).await
     }
 }
 
@@ -94,7 +122,7 @@ async fn install(context: &Context, step: &Step<'_>) -> Result<Vec<Injected>> {
         let mounts = service.mounts.iter().filter(|(_, mount)| mount.authority == step.issuer.name());
         for (mount, _) in mounts {
             let credential: Credential =
-                step.issuer.issue(&Identity::service(&service.name), Validity::lasting(LASTING))?;
+                step.issuer.issue(&context.pki.identity(&service.name), Validity::lasting(LASTING))?;
             let credential = credential.with_bundle(step.trusts.clone());
             injected.push(replace(context, (service.name.clone(), mount.clone()), &credential, None)?);
         }

@@ -24,7 +24,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 const CRASHES: u32 = 2;
 
 /// Restarts services one after another, each ready before the next.
-pub(super) async fn restart_each(context: &Context, services: &[String]) -> Result<()> {
+pub(crate) async fn restart_each(context: &Context, services: &[String]) -> Result<()> {
     for service in services {
         let mut readiness = Readiness::from_now(context);
         context.cluster.order(service, Order::Restart).await?;
