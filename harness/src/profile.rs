@@ -5,6 +5,7 @@
 //! side by side.
 
 mod accepting;
+mod amqp;
 mod client;
 pub(crate) mod instance;
 mod lab;

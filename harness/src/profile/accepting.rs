@@ -81,7 +81,7 @@ pub(super) async fn accepts(lab: &Lab<'_>, flaw: Flaw) -> Result<Finding> {
     let credential = flaw.credential(lab)?;
     let lists = match (flaw, &credential) {
         (Flaw::Revoked, _) if lab.server.revocation.is_none() => {
-            return Ok(Finding::new("not asked").seen("it has no setting for revocation lists"));
+            return Ok(Finding::new("not asked").seen("it has no setting for a file of revocation lists"));
         }
         (Flaw::Revoked, Some(revoked)) => {
             Some(lab.ours.revocation_lists(&[revoked.leaf()], Validity::lasting(LONG))?)

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How long a server may take until it serves.
-const READY: Duration = Duration::from_secs(15);
+const READY: Duration = Duration::from_secs(30);
 /// How long one may take to end before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long a command of its own may take.
@@ -116,7 +116,7 @@ impl<'l> Instance<'l> {
         if let [command, arguments @ ..] = server.prepare
             && !instance.home.join("data").exists()
         {
-            instance.prepare(command, arguments).await?;
+            instance.run(command, arguments, "prepare.log", PREPARED).await?;
         }
         instance.spawn()?;
         Ok(instance)
@@ -143,6 +143,10 @@ impl<'l> Instance<'l> {
         match way {
             Way::Hangup => self.signal(Signal::HUP),
             Way::Say { socket, commands, .. } => self.say(socket, commands).await,
+            Way::Run { command, .. } => {
+                let [command, arguments @ ..] = *command else { return Ok(String::new()) };
+                self.run(command, arguments, "reload.log", ANSWER).await.map(|said| self.brief(said.trim()))
+            }
             Way::Restart => {
                 self.stop().await;
                 self.spawn()?;
@@ -237,8 +241,16 @@ impl<'l> Instance<'l> {
         Ok(())
     }
 
-    async fn prepare(&self, command: &str, arguments: &[&str]) -> Result<()> {
-        let log = File::create(self.home.join("prepare.log"));
+    /// Runs a command of its own to its end. Gives what it said.
+    async fn run(
+        &self,
+        command: &str,
+        arguments: &[&str],
+        log_name: &str,
+        limit: Duration,
+    ) -> Result<String> {
+        let log_path = self.home.join(log_name);
+        let log = File::create(&log_path);
         let log = log.context(|| format!("cannot write in {}", self.home.display()))?;
         let path = PathBuf::from(self.fill(command));
         let arguments = arguments.iter().map(|argument| self.fill(argument));
@@ -246,13 +258,19 @@ impl<'l> Instance<'l> {
             .command(&path, arguments, &log)?
             .spawn()
             .context(|| format!("cannot start {}", path.display()))?;
-        match timeout(PREPARED, child.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            _ => {
-                let said = fs::read_to_string(self.home.join("prepare.log")).unwrap_or_default();
-                let last = said.trim_end().lines().next_back().unwrap_or("it said nothing");
-                Err(Error::new(format!("{} fails: {last}", path.display())))
-            }
+        let ended = timeout(limit, child.wait()).await;
+        let said = fs::read(&log_path).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let last = said.trim_end().lines().next_back().unwrap_or("it said nothing");
+        match ended {
+            Ok(Ok(status)) if status.success() => Ok(said),
+            Ok(_) => Err(Error::new(format!("{} fails: {}", path.display(), self.brief(last)))),
+            Err(_) => Err(Error::new(format!(
+                "{} does not end in {} s: {}",
+                path.display(),
+                limit.as_secs(),
+                self.brief(last)
+            ))),
         }
     }
 
@@ -270,6 +288,7 @@ impl<'l> Instance<'l> {
         command
             .args(arguments.filter(|argument| !argument.is_empty()))
             .env(RUN, self.run)
+            .envs(self.server.environment.iter().map(|(name, value)| (name, self.fill(value))))
             // Whoever overwrites its environment is still found by its folder.
             .current_dir(&self.home)
             .stdin(Stdio::null())
@@ -339,6 +358,7 @@ impl<'l> Instance<'l> {
             .replace("{home}", &self.home.display().to_string())
             .replace("{bin}", &self.program.folder().display().to_string())
             .replace("{address}", &self.address.ip().to_string())
+            .replace("{octets}", &self.address.ip().to_string().replace('.', ","))
             .replace("{port}", &self.address.port().to_string())
             .replace("{peer_port}", &HEALTH_PORT.to_string())
             .replace("{chain}", &path(self.server.chain_file))

@@ -42,6 +42,8 @@ impl Program {
         };
         let asked = tokio::process::Command::new(&path)
             .args(server.version)
+            // Without those that are about an instance.
+            .envs(server.environment.iter().filter(|(_, value)| !value.contains('{')).copied())
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output();
@@ -80,18 +82,20 @@ impl Program {
     }
 }
 
-/// Where it may be: the newest of several versions first, then `PATH`.
+/// Where it may be: the newest of several versions first, then a folder of its own, then `PATH`.
 fn folders(server: &Server) -> impl Iterator<Item = PathBuf> {
     let mut versions: Vec<(u32, PathBuf)> = server
-        .versions
+        .apart
         .into_iter()
         .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten())
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
         .collect();
     versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    let apart = server.apart.map(|folder| Path::new(folder).join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    versions.into_iter().map(|(_, folder)| folder).chain(path).chain(DAEMONS.map(PathBuf::from))
+    let versions = versions.into_iter().map(|(_, folder)| folder);
+    versions.chain(apart).chain(path).chain(DAEMONS.map(PathBuf::from))
 }
 
 /// User and group of somebody without privileges: `passwd(5)`.
@@ -115,9 +119,10 @@ mod tests {
         let server = Server {
             name: "nothing",
             program: "notafter-no-such-program",
-            versions: Some("/nowhere"),
+            apart: Some("/nowhere"),
             package: "nothing-server",
             version: &[],
+            environment: &[],
             files: &[],
             prepare: &[],
             command: &[],

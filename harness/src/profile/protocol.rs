@@ -9,6 +9,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use super::amqp;
 use crate::inventory::starttls;
 
 /// What a server speaks.
@@ -22,6 +23,8 @@ pub enum Protocol {
     Nats,
     /// MQTT 3.1.1: `CONNECT` (section 3.1), then `PINGREQ` (3.12).
     Mqtt,
+    /// AMQP 0-9-1: the negotiation of a connection as `guest`, then a channel.
+    Amqp,
     /// `PostgreSQL`: `SSLRequest`, TLS, a startup message, `SELECT 1`.
     Postgres,
 }
@@ -45,10 +48,10 @@ pub enum Denial {
     Other(String),
 }
 
-type Stream = TlsStream<TcpStream>;
+pub(super) type Stream = TlsStream<TcpStream>;
 
 /// An answer that is longer is none.
-const LONGEST: usize = 16 * 1024;
+pub(super) const LONGEST: usize = 16 * 1024;
 /// Protocol 3.0: its version, `user`, `database`, and a zero at the end.
 const STARTUP: &[u8] = b"\x00\x03\x00\x00user\0postgres\0database\0postgres\0\0";
 const SELECT: &[u8] = b"Q\x00\x00\x00\x0dSELECT 1\0";
@@ -67,7 +70,7 @@ impl Protocol {
                 }
                 if said.starts_with(b"INFO ") { Ok(()) } else { Err(io::Error::other("no INFO of NATS")) }
             }
-            Self::Http(_) | Self::Redis | Self::Mqtt => Ok(()),
+            Self::Http(_) | Self::Redis | Self::Mqtt | Self::Amqp => Ok(()),
         }
     }
 
@@ -89,6 +92,7 @@ impl Protocol {
                     _ => Err(unexpected(&answer)),
                 }
             }
+            Self::Amqp => amqp::greet(stream).await,
             Self::Postgres => {
                 let length = u32::try_from(STARTUP.len() + 4).unwrap_or_default();
                 send(stream, &[&length.to_be_bytes(), STARTUP].concat()).await?;
@@ -123,6 +127,7 @@ impl Protocol {
                 stream.read_exact(&mut answer).await?;
                 if answer == [0xd0, 0] { Ok("PINGRESP".into()) } else { Err(unexpected(&answer)) }
             }
+            Self::Amqp => amqp::ask(stream).await,
             Self::Postgres => {
                 send(stream, SELECT).await?;
                 if postgres(stream).await? { Ok("a row".into()) } else { Err(unexpected(b"no row")) }
@@ -177,7 +182,7 @@ fn snake(camel: &str) -> String {
     words
 }
 
-async fn send(stream: &mut Stream, bytes: &[u8]) -> Result<(), Denial> {
+pub(super) async fn send(stream: &mut Stream, bytes: &[u8]) -> Result<(), Denial> {
     let written = match stream.write_all(bytes).await {
         Ok(()) => stream.flush().await,
         failed => failed,
@@ -263,7 +268,7 @@ fn message_of(body: &[u8]) -> String {
     String::from_utf8_lossy(field.unwrap_or_default()).into_owned()
 }
 
-fn unexpected(said: &[u8]) -> Denial {
+pub(super) fn unexpected(said: &[u8]) -> Denial {
     let said = String::from_utf8_lossy(&said[..said.len().min(60)]).escape_debug().to_string();
     Denial::Other(format!("an answer that it should not give: `{said}`"))
 }

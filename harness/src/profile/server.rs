@@ -4,9 +4,10 @@ use super::Protocol;
 
 /// A server that somebody else wrote.
 ///
-/// In [`Self::files`], [`Self::prepare`], [`Self::command`] and [`Way::Say`], these stand for what an
-/// instance has of its own: `{home}` its folder, which is also its working directory; `{bin}` the folder
-/// of its program; `{address}`, `{port}` and `{peer_port}` where it listens; `{chain}`, `{key}` and
+/// In [`Self::environment`], [`Self::files`], [`Self::prepare`], [`Self::command`] and [`Way`], these stand
+/// for what an instance has of its own: `{home}` its folder, which is also its working directory; `{bin}` the
+/// folder of its program; `{address}`, `{port}` and `{peer_port}` where it listens, and `{octets}` that
+/// address with commas, as Erlang writes it; `{chain}`, `{key}` and
 /// `{bundle}` the files of its credential; `{chain_pem}`, `{key_pem}` and `{bundle_pem}` what lies in them
 /// now; `{revocation}` the line of [`Self::revocation`], or nothing.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +16,15 @@ pub struct Server {
     pub name: &'static str,
     /// Its program, found in `PATH` and where systems keep their daemons.
     pub program: &'static str,
-    /// A folder with one folder a version, each with the program in `bin`; Debian keeps some servers so.
-    pub versions: Option<&'static str>,
+    /// A folder with the program in `bin`, or with one folder a version that is so; Debian keeps some servers
+    /// apart.
+    pub apart: Option<&'static str>,
     /// The Debian package that has it.
     pub package: &'static str,
     /// The arguments with which it says its version, in its first line.
     pub version: &'static [&'static str],
+    /// Variables of its environment: name and value.
+    pub environment: &'static [(&'static str, &'static str)],
     /// Files in its folder: name, and what lies in it.
     pub files: &'static [(&'static str, &'static str)],
     /// A command, with its arguments, that lays out its data before the first start. Empty if there is none.
@@ -55,6 +59,13 @@ pub enum Way {
         /// The commands, each with what its answer must contain.
         commands: &'static [(&'static str, &'static str)],
     },
+    /// A command, run as the user of the server in its folder.
+    Run {
+        /// What people call it.
+        name: &'static str,
+        /// The command, with its arguments.
+        command: &'static [&'static str],
+    },
     /// It is stopped and started.
     Restart,
 }
@@ -64,7 +75,7 @@ impl Way {
     pub fn words(&self) -> String {
         match self {
             Self::Hangup => "on SIGHUP".into(),
-            Self::Say { name, .. } => format!("on {name}"),
+            Self::Say { name, .. } | Self::Run { name, .. } => format!("on {name}"),
             Self::Restart => "on a restart".into(),
         }
     }

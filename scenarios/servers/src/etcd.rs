@@ -5,9 +5,10 @@ use notafter::profile::{Protocol, Server};
 pub const SERVER: Server = Server {
     name: "etcd",
     program: "etcd",
-    versions: None,
+    apart: None,
     package: "etcd-server",
     version: &["--version"],
+    environment: &[],
     files: &[],
     prepare: &[],
     command: &[

@@ -5,9 +5,10 @@ use notafter::profile::{Protocol, Server, Way};
 pub const SERVER: Server = Server {
     name: "haproxy",
     program: "haproxy",
-    versions: None,
+    apart: None,
     package: "haproxy",
     version: &["-v"],
+    environment: &[],
     files: &[("haproxy.cfg", CONFIG)],
     prepare: &[],
     command: &["-W", "-S", "{home}/master.sock", "-f", "{home}/haproxy.cfg"],

@@ -9,12 +9,13 @@ mod mosquitto;
 mod nats;
 mod nginx;
 mod postgresql;
+mod rabbitmq;
 mod redis;
 
 use notafter::{profile::Server, suite::Suite};
 
 /// Every server.
-pub const SERVERS: [Server; 7] = [
+pub const SERVERS: [Server; 8] = [
     nginx::SERVER,
     redis::SERVER,
     haproxy::SERVER,
@@ -22,6 +23,7 @@ pub const SERVERS: [Server; 7] = [
     mosquitto::SERVER,
     etcd::SERVER,
     postgresql::SERVER,
+    rabbitmq::SERVER,
 ];
 
 /// The servers, for the command line.

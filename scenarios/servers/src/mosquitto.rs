@@ -5,9 +5,10 @@ use notafter::profile::{Protocol, Server, Way};
 pub const SERVER: Server = Server {
     name: "mosquitto",
     program: "mosquitto",
-    versions: None,
+    apart: None,
     package: "mosquitto",
     version: &["-h"],
+    environment: &[],
     files: &[("mosquitto.conf", CONFIG)],
     prepare: &[],
     command: &["-c", "{home}/mosquitto.conf"],

@@ -5,9 +5,10 @@ use notafter::profile::{Protocol, Server, Way};
 pub const SERVER: Server = Server {
     name: "nats",
     program: "nats-server",
-    versions: None,
+    apart: None,
     package: "nats-server",
     version: &["--version"],
+    environment: &[],
     files: &[("nats.conf", CONFIG)],
     prepare: &[],
     command: &["-c", "{home}/nats.conf"],

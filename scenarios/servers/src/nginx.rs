@@ -5,9 +5,10 @@ use notafter::profile::{Protocol, Server, Way};
 pub const SERVER: Server = Server {
     name: "nginx",
     program: "nginx",
-    versions: None,
+    apart: None,
     package: "nginx-light",
     version: &["-v"],
+    environment: &[],
     files: &[("nginx.conf", CONFIG)],
     prepare: &[],
     command: &["-p", "{home}", "-c", "{home}/nginx.conf", "-e", "stderr"],

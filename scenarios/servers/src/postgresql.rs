@@ -5,9 +5,10 @@ use notafter::profile::{Protocol, Server, Way};
 pub const SERVER: Server = Server {
     name: "postgresql",
     program: "postgres",
-    versions: Some("/usr/lib/postgresql"),
+    apart: Some("/usr/lib/postgresql"),
     package: "postgresql",
     version: &["--version"],
+    environment: &[],
     files: &[("postgresql.conf", CONFIG), ("pg_hba.conf", ACCESS)],
     prepare: &["{bin}/initdb", "-D", "{home}/data", "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"],
     command: &[

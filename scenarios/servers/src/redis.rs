@@ -5,9 +5,10 @@ use notafter::profile::{Protocol, Server, Way};
 pub const SERVER: Server = Server {
     name: "redis",
     program: "redis-server",
-    versions: None,
+    apart: None,
     package: "redis-server",
     version: &["--version"],
+    environment: &[],
     files: &[("redis.conf", CONFIG)],
     prepare: &[],
     command: &["{home}/redis.conf"],
