@@ -7,6 +7,7 @@
 mod accepting;
 mod amqp;
 mod client;
+mod described;
 pub(crate) mod instance;
 mod lab;
 mod program;
@@ -21,9 +22,10 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 pub use client::Client;
+pub use described::EXAMPLE;
 pub use program::Program;
 pub use protocol::{Denial, Protocol};
-pub use server::{Server, Way};
+pub use server::{Server, Signal, Way};
 pub use table::{comparison, listed, markdown, table};
 
 use crate::error::Result;

@@ -1,6 +1,9 @@
 //! `notafter profile`: what a TLS server does with certificates, found out by experiment.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     exit,
@@ -18,8 +21,16 @@ use crate::{
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Servers that are installed here
-    #[arg(required_unless_present = "compare", value_name = "SERVER")]
+    #[arg(required_unless_present_any = ["compare", "command", "print_example"], value_name = "SERVER")]
     servers: Vec<String>,
+
+    /// Try a server of your own, as this file describes it
+    #[arg(long, value_name = "FILE")]
+    command: Option<PathBuf>,
+
+    /// Try nothing; print a description for --command to begin with
+    #[arg(long, exclusive = true)]
+    print_example: bool,
 
     /// Print one JSON object a server; what --compare reads
     #[arg(long, conflicts_with = "markdown")]
@@ -31,7 +42,7 @@ pub struct Args {
 
     /// Try nothing; tell in which cells two profiles differ that were kept with --json
     #[arg(long, num_args = 2, value_names = ["A.JSON", "B.JSON"],
-          conflicts_with_all = ["servers", "json", "markdown"])]
+          conflicts_with_all = ["servers", "command", "json", "markdown"])]
     compare: Option<Vec<PathBuf>>,
 }
 
@@ -50,9 +61,14 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     if let Some([a, b]) = args.compare.as_deref() {
         return compare(a, b);
     }
+    if args.print_example {
+        print(profile::EXAMPLE)?;
+        return Ok(exit::AS_EXPECTED);
+    }
+    let own = args.command.as_deref().map(described).transpose()?;
     let servers = args.servers.iter().map(|name| find(suite, name)).collect::<Result<Vec<_>>>()?;
     let mut whole = true;
-    for server in servers {
+    for server in servers.into_iter().chain(&own) {
         let began = std::time::Instant::now();
         let profile = tokio::select! {
             profile = profile::profile(server) => profile?,
@@ -91,6 +107,15 @@ fn find<'s>(suite: &'s Suite, name: &str) -> Result<&'s Server> {
         };
         Error::usage(format!("no server is called `{name}`")).hint(hint)
     })
+}
+
+fn described(path: &Path) -> Result<Server> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        Error::usage(format!("cannot read {}", path.display()))
+            .because(error)
+            .hint("`notafter profile --print-example` prints a description to begin with")
+    })?;
+    Server::from_toml(&text, &path.display().to_string())
 }
 
 fn compare(a: &PathBuf, b: &PathBuf) -> Result<u8> {

@@ -28,7 +28,7 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(3);
 /// How long a client listens before it says anything. Under TLS 1.3 a refusal comes after the handshake;
 /// whoever writes first may lose the alert in a reset.
-const LISTEN: Duration = Duration::from_millis(150);
+pub(super) const LISTEN: Duration = Duration::from_millis(150);
 
 /// A client with a credential to show, or none. Its sessions are its own.
 #[derive(Clone)]
@@ -105,7 +105,10 @@ impl Client {
             let (_, tls) = open.stream.get_ref();
             seen.leaf = tls.peer_certificates().and_then(|chain| pki::leaf_of(chain.first()?).ok());
             seen.resumed = tls.handshake_kind() == Some(HandshakeKind::Resumed);
-            if let Ok(said) = timeout(listen, open.stream.read_u8()).await {
+            // Who speaks TLS and no more is listened to when it is asked.
+            if protocol != Protocol::Tls
+                && let Ok(said) = timeout(listen, open.stream.read_u8()).await
+            {
                 return Err(said.map_or_else(Denial::from, |octet| {
                     Denial::Other(format!("it spoke first, and began with octet {octet}"))
                 }));

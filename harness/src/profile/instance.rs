@@ -141,7 +141,7 @@ impl<'l> Instance<'l> {
     /// If it refuses, or is not there any more.
     pub async fn reload(&mut self, way: &Way) -> Result<String> {
         match way {
-            Way::Hangup => self.signal(Signal::HUP),
+            Way::Signal(signal) => self.signal((*signal).into()),
             Way::Say { socket, commands, .. } => self.say(socket, commands).await,
             Way::Run { command, .. } => {
                 let [command, arguments @ ..] = *command else { return Ok(String::new()) };

@@ -40,6 +40,9 @@ impl Program {
         } else {
             None
         };
+        if server.version.is_empty() {
+            return Ok(Self { path, version: "of unknown version".into(), user });
+        }
         let asked = tokio::process::Command::new(&path)
             .args(server.version)
             // Without those that are about an instance.
@@ -65,8 +68,12 @@ impl Program {
     pub fn file(server: &Server) -> Result<PathBuf> {
         let path = folders(server).map(|folder| folder.join(server.program)).find(|path| path.is_file());
         path.ok_or_else(|| {
+            let hint = match server.package {
+                Some(package) => format!("on Debian: apt-get install {package}"),
+                None => "`program` is a name in PATH, or an absolute path".into(),
+            };
             Error::missing(format!("`{}` is not installed: no `{}` in PATH", server.name, server.program))
-                .hint(format!("on Debian: apt-get install {}", server.package))
+                .hint(hint)
         })
     }
 
@@ -120,7 +127,7 @@ mod tests {
             name: "nothing",
             program: "notafter-no-such-program",
             apart: Some("/nowhere"),
-            package: "nothing-server",
+            package: Some("nothing-server"),
             version: &[],
             environment: &[],
             files: &[],

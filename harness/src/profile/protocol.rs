@@ -6,15 +6,18 @@ use rustls::AlertDescription;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 use tokio_rustls::client::TlsStream;
 
-use super::amqp;
+use super::{amqp, client::LISTEN};
 use crate::inventory::starttls;
 
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
+    /// TLS and no more: whoever is not hung up on is served.
+    Tls,
     /// HTTP/1.1: `GET` of this path must give 200.
     Http(&'static str),
     /// RESP: `PING`.
@@ -70,14 +73,14 @@ impl Protocol {
                 }
                 if said.starts_with(b"INFO ") { Ok(()) } else { Err(io::Error::other("no INFO of NATS")) }
             }
-            Self::Http(_) | Self::Redis | Self::Mqtt | Self::Amqp => Ok(()),
+            Self::Tls | Self::Http(_) | Self::Redis | Self::Mqtt | Self::Amqp => Ok(()),
         }
     }
 
     /// Says once what a session begins with.
     pub(super) async fn greet(self, stream: &mut Stream) -> Result<(), Denial> {
         match self {
-            Self::Http(_) | Self::Redis => Ok(()),
+            Self::Tls | Self::Http(_) | Self::Redis => Ok(()),
             Self::Nats => {
                 send(stream, b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":true}\r\n")
                     .await
@@ -104,6 +107,11 @@ impl Protocol {
     /// One round trip. Gives what the server said.
     pub(super) async fn ask(self, stream: &mut Stream, host: &str) -> Result<String, Denial> {
         match self {
+            // Under TLS 1.3 a refusal comes after the handshake. Whoever waits for a word accepts.
+            Self::Tls => match timeout(LISTEN, stream.read_u8()).await {
+                Err(_) => Ok("nothing, and stays".into()),
+                Ok(said) => said.map(|octet| format!("octet {octet}")).map_err(Denial::from),
+            },
             Self::Http(path) => http(stream, path, host).await,
             Self::Redis => {
                 send(stream, b"PING\r\n").await?;

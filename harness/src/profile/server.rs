@@ -1,5 +1,8 @@
 //! A server that somebody else wrote, as data: its configuration, how it starts, how it reloads.
 
+use rustix::process::Signal as Number;
+use serde::Deserialize;
+
 use super::Protocol;
 
 /// A server that somebody else wrote.
@@ -19,8 +22,8 @@ pub struct Server {
     /// A folder with the program in `bin`, or with one folder a version that is so; Debian keeps some servers
     /// apart.
     pub apart: Option<&'static str>,
-    /// The Debian package that has it.
-    pub package: &'static str,
+    /// The Debian package that has it, if one has.
+    pub package: Option<&'static str>,
     /// The arguments with which it says its version, in its first line.
     pub version: &'static [&'static str],
     /// Variables of its environment: name and value.
@@ -45,11 +48,45 @@ pub struct Server {
     pub ways: &'static [Way],
 }
 
+/// A signal by which servers are told to reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Signal {
+    /// SIGHUP.
+    #[serde(rename = "SIGHUP")]
+    Hangup,
+    /// SIGUSR1.
+    #[serde(rename = "SIGUSR1")]
+    User1,
+    /// SIGUSR2.
+    #[serde(rename = "SIGUSR2")]
+    User2,
+}
+
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hangup => "SIGHUP",
+            Self::User1 => "SIGUSR1",
+            Self::User2 => "SIGUSR2",
+        }
+    }
+}
+
+impl From<Signal> for Number {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Hangup => Self::HUP,
+            Signal::User1 => Self::USR1,
+            Signal::User2 => Self::USR2,
+        }
+    }
+}
+
 /// How a server is told to use a credential that was replaced on disk.
 #[derive(Clone, Copy, Debug)]
 pub enum Way {
-    /// SIGHUP.
-    Hangup,
+    /// A signal.
+    Signal(Signal),
     /// Commands at a socket of its own in its folder, one connection each.
     Say {
         /// What people call it.
@@ -74,7 +111,7 @@ impl Way {
     /// As it stands in a question: `on SIGHUP`.
     pub fn words(&self) -> String {
         match self {
-            Self::Hangup => "on SIGHUP".into(),
+            Self::Signal(signal) => format!("on {}", signal.name()),
             Self::Say { name, .. } | Self::Run { name, .. } => format!("on {name}"),
             Self::Restart => "on a restart".into(),
         }

@@ -7,7 +7,7 @@ pub const SERVER: Server = Server {
     name: "etcd",
     program: "etcd",
     apart: None,
-    package: "etcd-server",
+    package: Some("etcd-server"),
     version: &["--version"],
     environment: &[],
     files: &[],

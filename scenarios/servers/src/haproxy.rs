@@ -6,7 +6,7 @@ pub const SERVER: Server = Server {
     name: "haproxy",
     program: "haproxy",
     apart: None,
-    package: "haproxy",
+    package: Some("haproxy"),
     version: &["-v"],
     environment: &[],
     files: &[("haproxy.cfg", CONFIG)],

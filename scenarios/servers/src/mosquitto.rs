@@ -1,12 +1,12 @@
 //! Mosquitto with `require_certificate true`.
 
-use notafter::profile::{Protocol, Server, Way};
+use notafter::profile::{Protocol, Server, Signal, Way};
 
 pub const SERVER: Server = Server {
     name: "mosquitto",
     program: "mosquitto",
     apart: None,
-    package: "mosquitto",
+    package: Some("mosquitto"),
     version: &["-h"],
     environment: &[],
     files: &[("mosquitto.conf", CONFIG)],
@@ -17,7 +17,7 @@ pub const SERVER: Server = Server {
     revocation: Some("crlfile {lists}"),
     unprivileged: false,
     protocol: Protocol::Mqtt,
-    ways: &[Way::Hangup],
+    ways: &[Way::Signal(Signal::Hangup)],
 };
 
 const CONFIG: &str = "\

@@ -1,12 +1,12 @@
 //! NATS with `verify: true`. It speaks first, in clear, then TLS begins.
 
-use notafter::profile::{Protocol, Server, Way};
+use notafter::profile::{Protocol, Server, Signal, Way};
 
 pub const SERVER: Server = Server {
     name: "nats",
     program: "nats-server",
     apart: None,
-    package: "nats-server",
+    package: Some("nats-server"),
     version: &["--version"],
     environment: &[],
     files: &[("nats.conf", CONFIG)],
@@ -17,7 +17,7 @@ pub const SERVER: Server = Server {
     revocation: None,
     unprivileged: false,
     protocol: Protocol::Nats,
-    ways: &[Way::Hangup],
+    ways: &[Way::Signal(Signal::Hangup)],
 };
 
 const CONFIG: &str = "\

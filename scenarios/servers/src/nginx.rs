@@ -1,12 +1,12 @@
 //! nginx with `ssl_verify_client on`.
 
-use notafter::profile::{Protocol, Server, Way};
+use notafter::profile::{Protocol, Server, Signal, Way};
 
 pub const SERVER: Server = Server {
     name: "nginx",
     program: "nginx",
     apart: None,
-    package: "nginx-light",
+    package: Some("nginx-light"),
     version: &["-v"],
     environment: &[],
     files: &[("nginx.conf", CONFIG)],
@@ -17,7 +17,7 @@ pub const SERVER: Server = Server {
     revocation: Some("ssl_crl {lists};"),
     unprivileged: false,
     protocol: Protocol::Http("/"),
-    ways: &[Way::Hangup],
+    ways: &[Way::Signal(Signal::Hangup)],
 };
 
 /// At `info` the log says why a client was refused.

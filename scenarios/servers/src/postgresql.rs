@@ -1,12 +1,12 @@
 //! `PostgreSQL` that asks every client for a certificate (`clientcert=verify-ca`).
 
-use notafter::profile::{Protocol, Server, Way};
+use notafter::profile::{Protocol, Server, Signal, Way};
 
 pub const SERVER: Server = Server {
     name: "postgresql",
     program: "postgres",
     apart: Some("/usr/lib/postgresql"),
-    package: "postgresql",
+    package: Some("postgresql"),
     version: &["--version"],
     environment: &[],
     files: &[("postgresql.conf", CONFIG), ("pg_hba.conf", ACCESS)],
@@ -24,7 +24,7 @@ pub const SERVER: Server = Server {
     revocation: Some("ssl_crl_file = '{lists}'"),
     unprivileged: true,
     protocol: Protocol::Postgres,
-    ways: &[Way::Hangup],
+    ways: &[Way::Signal(Signal::Hangup)],
 };
 
 const CONFIG: &str = "\

@@ -13,7 +13,7 @@ pub const SERVER: Server = Server {
     name: "rabbitmq",
     program: "rabbitmq-server",
     apart: Some("/usr/lib/rabbitmq"),
-    package: "rabbitmq-server",
+    package: Some("rabbitmq-server"),
     version: &[
         "-noinput",
         "-eval",

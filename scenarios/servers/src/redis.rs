@@ -6,7 +6,7 @@ pub const SERVER: Server = Server {
     name: "redis",
     program: "redis-server",
     apart: None,
-    package: "redis-server",
+    package: Some("redis-server"),
     version: &["--version"],
     environment: &[],
     files: &[("redis.conf", CONFIG)],

@@ -9,13 +9,16 @@ use notafter::{
 };
 
 fn main() -> ExitCode {
-    testing::main_with(servers::suite(), servers::SERVERS.into_iter().map(trial).collect())
+    let built_in = servers::SERVERS.into_iter().map(|server| trial(server, server.name));
+    // What is described in a file is what is compiled in.
+    let described = Server::from_toml(profile::EXAMPLE, "the example").expect("a server");
+    testing::main_with(servers::suite(), built_in.chain([trial(described, "nginx")]).collect())
 }
 
-fn trial(server: Server) -> Trial {
+fn trial(server: Server, expected: &'static str) -> Trial {
     Trial::ignorable(format!("profile/{}", server.name), async move || {
         match profile::Program::find(&server).await.map_err(|error| error.to_string()) {
-            Ok(_) => behaves(&server).await.map(|()| None),
+            Ok(_) => behaves(&server, expected).await.map(|()| None),
             Err(missing) if testing::requires(testing::SERVERS) => Err(missing),
             // A reason stands in one line of libtest's output.
             Err(missing) => Ok(Some(missing.replace('\n', "; "))),
@@ -23,18 +26,17 @@ fn trial(server: Server) -> Trial {
     })
 }
 
-async fn behaves(server: &Server) -> Result<(), String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("profiles/{}.json", server.name));
+async fn behaves(server: &Server, name: &str) -> Result<(), String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("profiles/{name}.json"));
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let expected: Profile = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let found = profile::profile(server).await.map_err(|error| error.to_string())?;
     match expected.differences(&found).as_slice() {
         [] => Ok(()),
         _ => Err(format!(
-            "{}\n{}\nif that is right: notafter profile {} --json > {}",
+            "{}\n{}\nif that is right: notafter profile {name} --json > {}",
             profile::comparison(&expected, &found, Style::default()),
             profile::table(&found, Style::default()),
-            server.name,
             path.display()
         )),
     }
