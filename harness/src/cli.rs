@@ -12,6 +12,7 @@ mod find;
 mod history;
 mod interrupt;
 mod inventory;
+mod kube;
 mod launch;
 mod list;
 mod logs;
@@ -92,6 +93,8 @@ enum Command {
     Runbook(runbook::Args),
     /// Find out what TLS servers do with certificates, by experiment
     Profile(profile::Args),
+    /// Bring up a cluster of Kubernetes whose certificates are ours
+    Kube(kube::Args),
     /// Show the report of a run of the past
     Report(report::Args),
     /// Remove what dead runs left behind
@@ -154,6 +157,7 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         }
         Command::Alerts(args) => alerts::run(args),
         Command::Profile(args) => runtime.block_on(profile::run(suite, args)),
+        Command::Kube(args) => runtime.block_on(kube::run(args)),
         Command::Sweep(args) => sweep::run(args),
         Command::Doctor => runtime.block_on(doctor::run()),
         Command::Completions(args) => completions::run(args, Cli::command()),

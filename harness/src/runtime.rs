@@ -3,6 +3,7 @@
 
 pub mod by_hand;
 pub mod containers;
+pub mod kubernetes;
 pub mod processes;
 
 use std::{
@@ -138,9 +139,10 @@ impl fmt::Display for Ability {
     }
 }
 
-/// In a container's first process this never returns.
+/// In the first process of a container or a node this never returns.
 pub(crate) fn dispatch() {
     containers::dispatch();
+    kubernetes::dispatch();
 }
 
 /// A system running in a runtime.

@@ -256,7 +256,11 @@ fn tag() -> Result<String, PkiError> {
 }
 
 /// A certificate that may sign certificates, with at most so many CAs under it.
-fn ca_params(subject: &str, path_length: u8, validity: Validity) -> Result<CertificateParams, PkiError> {
+pub(super) fn ca_params(
+    subject: &str,
+    path_length: u8,
+    validity: Validity,
+) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::default();
     (params.not_before, params.not_after) = validity.datetimes();
     params.serial_number = Some(serial()?);

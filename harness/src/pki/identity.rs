@@ -7,6 +7,8 @@ use std::net::IpAddr;
 pub struct Identity {
     /// Common name of the subject (X.520); shown to people, no TLS stack of today matches it.
     pub common_name: String,
+    /// Organization of the subject; to Kubernetes, the group that the client is of.
+    pub organization: Option<String>,
     /// DNS names (RFC 5280, 4.2.1.6); ASCII.
     pub dns_names: Vec<String>,
     /// IP addresses (RFC 5280, 4.2.1.6).
@@ -30,6 +32,7 @@ impl Identity {
     pub fn service(name: &str) -> Self {
         Self {
             common_name: name.into(),
+            organization: None,
             dns_names: vec![name.into()],
             addresses: Vec::new(),
             usages: vec![Usage::ServerAuth, Usage::ClientAuth],

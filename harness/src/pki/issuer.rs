@@ -12,7 +12,9 @@ use rcgen::{
 };
 use rustls::crypto::SecureRandom;
 
-use super::{Credential, Identity, PkiError, Usage, Validity, parsed, revocation, text};
+use super::{
+    Credential, Identity, PkiError, Usage, Validity, authority::ca_params, parsed, revocation, text,
+};
 use crate::{history::Leaf, service::CHAIN_FILE};
 
 /// Signs leaves. It is parsed once; issuing costs little more than a key and a signature.
@@ -38,6 +40,18 @@ impl Issuer {
             });
         }
         Self::new(credential)
+    }
+
+    /// A root that signs leaves itself, with no issuing CA between, as those of kubeadm do.
+    ///
+    /// # Errors
+    /// If the operating system has no random bytes.
+    pub fn root(name: &str, validity: Validity) -> Result<Self, PkiError> {
+        let minting = || PkiError::minting(format!("the root `{name}`"));
+        let key = KeyPair::generate().map_err(minting())?;
+        let root = ca_params(name, 0, validity)?.self_signed(&key).map_err(minting())?;
+        let bundle = root.pem();
+        Self::new(Credential::issuing(&root, None, Arc::new(key), bundle)?)
     }
 
     /// Signs with the key of a credential whose leaf is an issuing CA.
@@ -135,6 +149,9 @@ pub(super) fn leaf_params(
     (params.not_before, params.not_after) = validity.datetimes();
     params.serial_number = Some(serial);
     params.distinguished_name = common_name(&identity.common_name);
+    if let Some(organization) = &identity.organization {
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+    }
     for name in &identity.dns_names {
         let name =
             name.as_str().try_into().map_err(PkiError::minting(format_args!("the DNS name `{name}`")))?;

@@ -6,8 +6,8 @@
 //! ```
 
 mod control;
-mod elf;
-mod engine;
+pub(super) mod elf;
+pub(super) mod engine;
 mod image;
 mod init;
 mod leftovers;
@@ -31,6 +31,7 @@ use testcontainers::bollard::{
 };
 use tokio::task::AbortHandle;
 
+pub(super) use self::leftovers::remove;
 pub(crate) use self::leftovers::remove_run;
 pub use self::leftovers::{Leftover, remove_old_images, runs};
 use super::{Cluster, Pod, Runtime};

@@ -25,7 +25,7 @@ const INTERPRETER: u64 = 3;
 ///
 /// # Errors
 /// If it cannot be read, or is not of a 64-bit little-endian machine.
-pub(super) fn loaded(mut file: File) -> io::Result<(Vec<u8>, Option<PathBuf>)> {
+pub(in crate::runtime) fn loaded(mut file: File) -> io::Result<(Vec<u8>, Option<PathBuf>)> {
     let mut bytes = Vec::new();
     // Only so much: reading all of a debug build takes ten times as long.
     read_up_to(&mut file, &mut bytes, HEADER)?;

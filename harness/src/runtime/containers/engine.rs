@@ -8,13 +8,13 @@ use tokio::time::timeout;
 use crate::error::{Error, Result};
 
 /// Whose run a thing belongs to.
-pub(super) const RUN: &str = "notafter.run";
+pub(in crate::runtime) const RUN: &str = "notafter.run";
 /// Which process made it: id and start time, as [`crate::procfs::Identity`] writes them.
-pub(super) const OWNER: &str = "notafter.owner";
+pub(in crate::runtime) const OWNER: &str = "notafter.owner";
 /// Which service a container is for.
-pub(super) const SERVICE: &str = "notafter.service";
+pub(in crate::runtime) const SERVICE: &str = "notafter.service";
 /// What our images carry.
-pub(super) const IMAGE: &str = "notafter.image";
+pub(in crate::runtime) const IMAGE: &str = "notafter.image";
 
 const SOCKET: &str = "/var/run/docker.sock";
 /// No single question takes the engine longer, unless it is in trouble.
@@ -25,7 +25,7 @@ const INSTALL: &str = "ci/setup installs and starts it on Debian; \
                        elsewhere see https://docs.docker.com/engine/install";
 
 /// A client of the local engine. Somebody listens, but nothing is asked yet.
-pub(super) fn connect() -> Result<Docker> {
+pub(in crate::runtime) fn connect() -> Result<Docker> {
     let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     let host = host.unwrap_or_else(|| format!("unix://{SOCKET}"));
     let Some(path) = host.strip_prefix("unix://") else {
@@ -47,7 +47,7 @@ pub(super) fn connect() -> Result<Docker> {
 }
 
 /// Whether the engine answers, and runs on this very machine.
-pub(super) async fn check(docker: &Docker) -> Result<()> {
+pub(in crate::runtime) async fn check(docker: &Docker) -> Result<()> {
     let info = match timeout(FIRST_LIMIT, docker.info()).await {
         Ok(info) => info.map_err(|error| no_answer(error.into()))?,
         Err(waited) => return Err(no_answer(waited.into())),
@@ -69,19 +69,19 @@ pub(super) async fn check(docker: &Docker) -> Result<()> {
 ///
 /// With plain control groups, that place gives all containers together the weight of a single one of
 /// the processes outside. At the root each competes as the processes of runtime `processes` do.
-pub(super) async fn control_group(docker: &Docker) -> Option<String> {
+pub(in crate::runtime) async fn control_group(docker: &Docker) -> Option<String> {
     let driver = docker.info().await.ok()?.cgroup_driver?;
     (driver == SystemInfoCgroupDriverEnum::CGROUPFS).then(|| "/".into())
 }
 
 /// The labels of everything that a run makes.
-pub(super) fn labels(run: &str) -> HashMap<String, String> {
+pub(in crate::runtime) fn labels(run: &str) -> HashMap<String, String> {
     let owner = crate::procfs::me().to_string();
     [(RUN, run.to_owned()), (OWNER, owner)].map(|(label, value)| (label.to_owned(), value)).into()
 }
 
 /// A filter for a label: `notafter.run` or `notafter.run=ID`.
-pub(super) fn labelled(label: impl Into<String>) -> HashMap<String, Vec<String>> {
+pub(in crate::runtime) fn labelled(label: impl Into<String>) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![label.into()])])
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn remove_run(run: &str) -> Result<()> {
 }
 
 /// Removes every container and network of a run until so many looks in a row find none.
-pub(super) async fn remove(docker: &Docker, run: &str, looks: u32) -> Result<()> {
+pub(in crate::runtime) async fn remove(docker: &Docker, run: &str, looks: u32) -> Result<()> {
     let label = format!("{RUN}={run}");
     let limit = Instant::now() + REMOVAL_LIMIT;
     let mut clean = 0;

@@ -1,0 +1,274 @@
+//! Runtime `kubernetes`: a real cluster in containers, with every certificate of it minted by us.
+//!
+//! ```text
+//! harness --- folders of the run, mounted as /etc/kubernetes ----> node: first process (this executable)
+//!       \---- kube-rs, to the node's address ------\               |- containerd, kube-proxy
+//!                                                   \              \- kubelet
+//!                                                    \----------------- kube-apiserver, etcd, ... (static pods)
+//! ```
+//!
+//! A node is laid out as kubeadm lays it out, so an engineer finds what they know, and `kubeadm certs`
+//! works in it. Programs come from the image that `ci/setup kubernetes` makes; nothing is pulled.
+
+mod access;
+mod init;
+mod manifests;
+mod node;
+mod pki;
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::Duration,
+};
+
+use futures_util::future::try_join_all;
+use testcontainers::bollard::{Docker, models::NetworkCreateRequest};
+
+use self::pki::Authorities;
+pub use self::pki::Files;
+use super::containers::{self, engine};
+use crate::{
+    error::{Context, Error, Result},
+    pki::Validity,
+    run::{RunFolder, write_private},
+};
+
+/// The node with the control plane.
+pub const CONTROL_PLANE: &str = "control-plane";
+/// Where kube-apiserver listens.
+pub const API_PORT: u16 = 6443;
+
+/// What is asked of a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// How many nodes there are beside the one with the control plane.
+    pub workers: usize,
+    /// From when to when its leaf certificates are valid.
+    pub validity: Validity,
+}
+
+/// A cluster of Kubernetes that is up. Dropped without [`Kubernetes::tear_down`] it is removed all the
+/// same, as when its creation is interrupted.
+pub struct Kubernetes {
+    docker: Docker,
+    folder: RunFolder,
+    authorities: Authorities,
+    members: Vec<Member>,
+    client: kube::Client,
+    /// Names what a condition makes in the cluster.
+    tried: AtomicU32,
+    place: Place,
+}
+
+/// A node of a cluster.
+struct Member {
+    name: String,
+    number: usize,
+    address: IpAddr,
+    container: String,
+}
+
+impl Default for Spec {
+    /// Two workers, and a year, as kubeadm has it.
+    fn default() -> Self {
+        Self { workers: 2, validity: Validity::lasting(Duration::from_hours(365 * 24)) }
+    }
+}
+
+/// In the first process of a node this never returns.
+pub(super) fn dispatch() {
+    init::dispatch();
+}
+
+/// Whether a cluster can be made here.
+///
+/// # Errors
+/// What is missing, and how to get it.
+pub async fn available() -> Result<()> {
+    let docker = engine::connect()?;
+    engine::check(&docker).await?;
+    node::image(&docker).await
+}
+
+/// Makes a cluster: containers, certificates, control plane, DNS. It comes up by itself from there;
+/// [`Kubernetes::whole`] waits for it.
+///
+/// # Errors
+/// If it cannot be made, or its API does not answer in a minute; what was made is removed, and the logs
+/// are in the run's folder.
+pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
+    if !crate::multicall::ready() {
+        return Err(Error::new(
+            "this executable did not begin with notafter::multicall::dispatch, so it cannot be a node",
+        ));
+    }
+    let docker = engine::connect()?;
+    node::image(&docker).await?;
+    let place = Place { run: folder.id().to_owned(), given_back: AtomicBool::new(false) };
+    let network = format!("notafter-{}", folder.id());
+    let request = NetworkCreateRequest {
+        name: network.clone(),
+        labels: Some(engine::labels(folder.id())),
+        ..Default::default()
+    };
+    docker.create_network(request).await.context(|| format!("cannot create the network {network}"))?;
+    node::put_executable(folder)?;
+    let workers = (1..=spec.workers).map(|number| format!("worker-{number}"));
+    let names = [CONTROL_PLANE.to_owned()].into_iter().chain(workers).enumerate();
+    let starts = names.map(|(number, name)| node::start(&docker, folder, &network, number, name));
+    let members = try_join_all(starts).await?;
+
+    let authorities = Authorities::new()?;
+    for member in &members {
+        let mut files = mint(&authorities, &members, member, spec.validity)?;
+        files.extend(manifests::node(member)?);
+        if member.number == 0 {
+            files.extend(manifests::control_plane(member)?);
+        }
+        node::lay_out(folder, member, &members, files)?;
+    }
+    let conf = node::on_host(folder, CONTROL_PLANE, "/etc/kubernetes/super-admin.conf")?;
+    let client = access::client(&conf).await?;
+    let tried = AtomicU32::new(0);
+    let cluster = Kubernetes { docker, folder: folder.clone(), authorities, members, client, tried, place };
+    access::answers(&cluster.client).await?;
+    access::put_addons(&cluster.client).await?;
+    Ok(cluster)
+}
+
+impl Kubernetes {
+    /// The names of its nodes, the control plane first.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.name.as_str())
+    }
+
+    /// Typed access, as a user who may do everything.
+    pub fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    /// The address of a node, as seen from the host.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub fn address(&self, node: &str) -> Result<IpAddr> {
+        Ok(self.member(node)?.address)
+    }
+
+    /// The kubeconfig of the administrator, on the host; gone after the run.
+    ///
+    /// # Errors
+    /// Never, for a cluster that is up.
+    pub fn kubeconfig(&self) -> Result<PathBuf> {
+        self.path(CONTROL_PLANE, "/etc/kubernetes/admin.conf")
+    }
+
+    /// Where a file of a node is on the host: of what lies below `/etc/kubernetes` or
+    /// `/var/lib/kubelet/pki`.
+    ///
+    /// # Errors
+    /// If there is no such node, or the path lies elsewhere.
+    pub fn path(&self, node: &str, path: &str) -> Result<PathBuf> {
+        node::on_host(&self.folder, &self.member(node)?.name, path)
+    }
+
+    /// Every certificate and kubeconfig of a node, newly minted by the authorities that the cluster has,
+    /// by path. Nothing is written.
+    ///
+    /// # Errors
+    /// If there is no such node.
+    pub fn mint(&self, node: &str, validity: Validity) -> Result<Files> {
+        mint(&self.authorities, &self.members, self.member(node)?, validity)
+    }
+
+    /// Replaces a file of a node by renaming, as kubeadm does; who reads it sees the old one or the new.
+    ///
+    /// # Errors
+    /// As [`Self::path`], or if it cannot be written.
+    pub fn write(&self, node: &str, path: &str, text: &str) -> Result<()> {
+        let target = self.path(node, path)?;
+        let fresh = target.with_extension("notafter-new");
+        write_private(&fresh, text.as_bytes())?;
+        fs::rename(&fresh, &target).context(|| format!("cannot write {path} on {node}"))
+    }
+
+    /// Runs a command in a node; gives what it printed.
+    ///
+    /// # Errors
+    /// If it cannot be run, ends with another code than 0, or takes longer than two minutes.
+    pub async fn exec(&self, node: &str, command: &[&str]) -> Result<String> {
+        node::exec(&self.docker, self.member(node)?, command).await
+    }
+
+    /// Cuts every connection to a port of a node, so that whoever had one must shake hands again.
+    ///
+    /// # Errors
+    /// As [`Self::exec`].
+    pub async fn cut_connections(&self, node: &str, port: u16) -> Result<()> {
+        let port = format!("( sport = :{port} )");
+        self.exec(node, &["ss", "--kill", "state", "established", &port]).await.map(drop)
+    }
+
+    /// Ends a program of a node without warning; its kubelet, or the node, starts it again.
+    ///
+    /// # Errors
+    /// As [`Self::exec`]; and if it does not run.
+    pub async fn kill(&self, node: &str, program: &str) -> Result<()> {
+        let pattern = format!("^[^ ]*{program}( |$)");
+        self.exec(node, &["pkill", "-9", "-f", &pattern]).await.map(drop)
+    }
+
+    /// Waits until the cluster does everything that a cluster is for, each within a limit: the API
+    /// answers, every node is ready, cluster DNS is available, a new Deployment of so many pods becomes
+    /// available, a Service answers by its DNS name from a pod on another node, and logs and exec work.
+    ///
+    /// # Errors
+    /// The first condition that does not hold within the limit, and why.
+    pub async fn whole(&self, pods: u32, limit: Duration) -> Result<()> {
+        let name = format!("notafter-{}", self.tried.fetch_add(1, Ordering::Relaxed));
+        access::Conditions { client: &self.client, nodes: self.members.len(), limit }.all(&name, pods).await
+    }
+
+    /// Removes the cluster. Nothing of the run is left but its evidence.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn tear_down(self) -> Result<()> {
+        self.place.given_back.store(true, Ordering::Relaxed);
+        let removed = containers::remove(&self.docker, self.folder.id(), 1).await;
+        removed.and(self.folder.remove_secrets())
+    }
+
+    fn member(&self, name: &str) -> Result<&Member> {
+        self.members.iter().find(|member| member.name == name).ok_or_else(|| {
+            let known = self.nodes().collect::<Vec<_>>().join(", ");
+            Error::usage(format!("there is no node `{name}`; there are: {known}"))
+        })
+    }
+}
+
+fn mint(authorities: &Authorities, members: &[Member], member: &Member, validity: Validity) -> Result<Files> {
+    let mut files = authorities.node(&member.name, member.address, members[0].address, validity)?;
+    if member.number == 0 {
+        files.extend(authorities.control_plane(&member.name, member.address, validity)?);
+    }
+    Ok(files)
+}
+
+/// What a run has in Docker, until it is given back.
+struct Place {
+    run: String,
+    given_back: AtomicBool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.given_back.load(Ordering::Relaxed) {
+            // What cannot be removed now, the guardians will.
+            let _ = containers::remove_run(&self.run);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What runs in a cluster, as data: static pods of the control plane, configurations, addons.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::{Member, pki::Files};
+use crate::error::{Context, Result};
+
+/// The only image that pods have; programs come from the node's `/usr/local/bin`.
+pub(super) const IMAGE: &str = "notafter.test/pause:1";
+/// Where cluster DNS answers.
+pub(super) const DNS: &str = "10.96.0.10";
+const PODS: &str = "10.244.0.0/16";
+const SERVICES: &str = "10.96.0.0/16";
+const PKI: &str = "/etc/kubernetes/pki";
+
+/// The range of addresses that the pods of a node have.
+pub(super) fn pods_of(node: usize) -> String {
+    format!("10.244.{node}.0/24")
+}
+
+/// The static pods of a control-plane node, where kubeadm puts them.
+pub(super) fn control_plane(node: &Member) -> Result<Files> {
+    let (name, address) = (&node.name, node.address);
+    let mut files = Files::new();
+    for (pod, arguments) in [
+        ("etcd", etcd(name, address)),
+        ("kube-apiserver", api_server(address)),
+        ("kube-controller-manager", controller_manager()),
+        ("kube-scheduler", scheduler()),
+    ] {
+        let text = serde_saphyr::to_string(&static_pod(pod, address, &arguments));
+        let text = text.context(|| format!("cannot write the manifest of {pod}"))?;
+        files.insert(format!("/etc/kubernetes/manifests/{pod}.yaml"), text);
+    }
+    Ok(files)
+}
+
+/// What a node is told of itself before its programs start.
+pub(super) fn node(node: &Member) -> Result<Files> {
+    let kubelet = serde_saphyr::to_string(&json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": {"enabled": false},
+            "webhook": {"enabled": true},
+            "x509": {"clientCAFile": format!("{PKI}/ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": "/var/lib/kubelet/pki/kubelet.crt",
+        "tlsPrivateKeyFile": "/var/lib/kubelet/pki/kubelet.key",
+        "staticPodPath": "/etc/kubernetes/manifests",
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "cgroupDriver": "cgroupfs",
+        "failSwapOn": false,
+        "failCgroupV1": false,
+        // A container may not make itself less likely to be killed.
+        "oomScoreAdj": 0,
+        "clusterDNS": [DNS],
+        "clusterDomain": "cluster.local",
+        "resolvConf": "/etc/kubelet-resolv.conf",
+        "nodeStatusUpdateFrequency": "2s",
+        // The disk of whoever runs this is none of the cluster's business.
+        "evictionHard": {"memory.available": "1Mi", "nodefs.available": "1Mi", "imagefs.available": "1Mi"},
+    }))
+    .context(|| "cannot write the kubelet's configuration".into())?;
+    let network = json!({
+        "cniVersion": "0.3.1",
+        "name": "notafter",
+        "plugins": [
+            {
+                "type": "ptp",
+                "ipMasq": true,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": pods_of(node.number)}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            },
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ],
+    });
+    Ok(Files::from([
+        ("/var/lib/kubelet/config.yaml".into(), kubelet),
+        ("/etc/cni/net.d/10-notafter.conflist".into(), network.to_string()),
+    ]))
+}
+
+fn static_pod(name: &str, address: IpAddr, arguments: &[String]) -> Value {
+    let endpoint = format!("{address}:6443");
+    let program = format!("/usr/local/bin/{name}");
+    let command: Vec<&str> =
+        [program.as_str()].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    let folders = [
+        ("bin", "/usr/local/bin", true),
+        // The whole folder: a file that is mounted alone never sees its successor.
+        ("kubernetes", "/etc/kubernetes", true),
+        ("etcd", "/var/lib/etcd", false),
+    ];
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "kube-system",
+            "labels": {"component": name, "tier": "control-plane"},
+            // Where kubeadm looks for the address of its API.
+            "annotations": {"kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": endpoint},
+        },
+        "spec": {
+            "hostNetwork": true,
+            "priorityClassName": "system-node-critical",
+            "containers": [{
+                "name": name,
+                "image": IMAGE,
+                "imagePullPolicy": "Never",
+                "command": command,
+                "volumeMounts": folders.map(|(name, path, read_only)| {
+                    json!({"name": name, "mountPath": path, "readOnly": read_only})
+                }),
+            }],
+            "volumes": folders.map(|(name, path, _)| json!({"name": name, "hostPath": {"path": path}})),
+        },
+    })
+}
+
+fn etcd(name: &str, address: IpAddr) -> Vec<String> {
+    let clients = format!("https://127.0.0.1:2379,https://{address}:2379");
+    vec![
+        format!("--name={name}"),
+        "--data-dir=/var/lib/etcd".into(),
+        format!("--listen-client-urls={clients}"),
+        format!("--advertise-client-urls=https://{address}:2379"),
+        format!("--listen-peer-urls=https://{address}:2380"),
+        format!("--initial-advertise-peer-urls=https://{address}:2380"),
+        format!("--initial-cluster={name}=https://{address}:2380"),
+        "--listen-metrics-urls=http://127.0.0.1:2381".into(),
+        "--client-cert-auth=true".into(),
+        format!("--cert-file={PKI}/etcd/server.crt"),
+        format!("--key-file={PKI}/etcd/server.key"),
+        format!("--trusted-ca-file={PKI}/etcd/ca.crt"),
+        "--peer-client-cert-auth=true".into(),
+        format!("--peer-cert-file={PKI}/etcd/peer.crt"),
+        format!("--peer-key-file={PKI}/etcd/peer.key"),
+        format!("--peer-trusted-ca-file={PKI}/etcd/ca.crt"),
+        // It need not outlive a power cut: its volume does not, either.
+        "--unsafe-no-fsync=true".into(),
+    ]
+}
+
+fn api_server(address: IpAddr) -> Vec<String> {
+    vec![
+        format!("--advertise-address={address}"),
+        "--secure-port=6443".into(),
+        "--allow-privileged=true".into(),
+        "--authorization-mode=Node,RBAC".into(),
+        "--enable-admission-plugins=NodeRestriction".into(),
+        "--enable-bootstrap-token-auth=true".into(),
+        format!("--client-ca-file={PKI}/ca.crt"),
+        "--etcd-servers=https://127.0.0.1:2379".into(),
+        format!("--etcd-cafile={PKI}/etcd/ca.crt"),
+        format!("--etcd-certfile={PKI}/apiserver-etcd-client.crt"),
+        format!("--etcd-keyfile={PKI}/apiserver-etcd-client.key"),
+        format!("--kubelet-certificate-authority={PKI}/ca.crt"),
+        format!("--kubelet-client-certificate={PKI}/apiserver-kubelet-client.crt"),
+        format!("--kubelet-client-key={PKI}/apiserver-kubelet-client.key"),
+        "--kubelet-preferred-address-types=InternalIP,Hostname".into(),
+        format!("--proxy-client-cert-file={PKI}/front-proxy-client.crt"),
+        format!("--proxy-client-key-file={PKI}/front-proxy-client.key"),
+        "--requestheader-allowed-names=front-proxy-client".into(),
+        format!("--requestheader-client-ca-file={PKI}/front-proxy-ca.crt"),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".into(),
+        "--requestheader-group-headers=X-Remote-Group".into(),
+        "--requestheader-username-headers=X-Remote-User".into(),
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local".into(),
+        format!("--service-account-key-file={PKI}/sa.pub"),
+        format!("--service-account-signing-key-file={PKI}/sa.key"),
+        format!("--service-cluster-ip-range={SERVICES}"),
+        format!("--tls-cert-file={PKI}/apiserver.crt"),
+        format!("--tls-private-key-file={PKI}/apiserver.key"),
+    ]
+}
+
+fn controller_manager() -> Vec<String> {
+    let conf = "/etc/kubernetes/controller-manager.conf";
+    vec![
+        format!("--kubeconfig={conf}"),
+        format!("--authentication-kubeconfig={conf}"),
+        format!("--authorization-kubeconfig={conf}"),
+        "--bind-address=127.0.0.1".into(),
+        format!("--client-ca-file={PKI}/ca.crt"),
+        format!("--cluster-cidr={PODS}"),
+        format!("--service-cluster-ip-range={SERVICES}"),
+        format!("--cluster-signing-cert-file={PKI}/ca.crt"),
+        format!("--cluster-signing-key-file={PKI}/ca.key"),
+        format!("--requestheader-client-ca-file={PKI}/front-proxy-ca.crt"),
+        format!("--root-ca-file={PKI}/ca.crt"),
+        format!("--service-account-private-key-file={PKI}/sa.key"),
+        "--use-service-account-credentials=true".into(),
+        "--leader-elect=true".into(),
+    ]
+}
+
+fn scheduler() -> Vec<String> {
+    let conf = "/etc/kubernetes/scheduler.conf";
+    vec![
+        format!("--kubeconfig={conf}"),
+        format!("--authentication-kubeconfig={conf}"),
+        format!("--authorization-kubeconfig={conf}"),
+        "--bind-address=127.0.0.1".into(),
+        "--leader-elect=true".into(),
+    ]
+}

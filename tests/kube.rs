@@ -1,0 +1,131 @@
+//! A real cluster of Kubernetes: it comes up, does what a cluster is for, has every certificate that we
+//! minted where kubeadm looks for it, sees controllers that sleep, and leaves nothing behind.
+
+use std::{process::ExitCode, time::Duration};
+
+use notafter::{
+    error::{Error, Result},
+    guardian::Guard,
+    pki::Validity,
+    run::RunFolder,
+    runtime::kubernetes::{self, API_PORT, CONTROL_PLANE, Kubernetes, Spec},
+    suite::Suite,
+    testing::{self, Trial},
+};
+use testcontainers::bollard::{Docker, query_parameters::ListVolumesOptions};
+
+#[path = "common/docker.rs"]
+#[allow(dead_code, reason = "not every test needs all of it")]
+mod docker;
+
+/// How long each condition may take, with everything else that runs.
+const LIMIT: Duration = Duration::from_mins(2);
+/// A cluster that makes no progress is not waited for as long as one that should.
+const SHORT: Duration = Duration::from_secs(10);
+const HOUR: Duration = Duration::from_hours(1);
+/// What `kubeadm certs check-expiration` calls the certificates of a control plane.
+const KNOWN: [&str; 11] = [
+    "admin.conf",
+    "apiserver",
+    "apiserver-etcd-client",
+    "apiserver-kubelet-client",
+    "controller-manager.conf",
+    "etcd-healthcheck-client",
+    "etcd-peer",
+    "etcd-server",
+    "front-proxy-client",
+    "scheduler.conf",
+    "super-admin.conf",
+];
+
+fn main() -> ExitCode {
+    testing::main_with(
+        Suite::default(),
+        vec![Trial::ignorable(
+            "a_cluster_is_whole_and_leaves_nothing",
+            async || match kubernetes::available().await.map_err(|error| error.to_string()) {
+                Ok(()) => a_cluster_is_whole_and_leaves_nothing().await.map(|()| None),
+                Err(missing) if testing::requires(testing::KUBERNETES) => Err(missing),
+                Err(missing) => Ok(Some(missing.replace('\n', "; "))),
+            },
+        )],
+    )
+}
+
+async fn a_cluster_is_whole_and_leaves_nothing() -> Result<(), String> {
+    let runs = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let before = volumes().await;
+    let folder = RunFolder::create(runs.path(), "kube-test", 0).map_err(|error| error.to_string())?;
+    let guard = Guard::post(&folder).map_err(|error| error.to_string())?;
+    let went = whole_life(&folder).await.map_err(|error| error.to_string());
+    guard.release().await;
+    if went.is_err() {
+        return went.map_err(|why| format!("{why}\nthe logs are in {}", runs.keep().display()));
+    }
+    let id = folder.id().to_owned();
+    let left =
+        tokio::task::spawn_blocking(move || docker::left_of(&id)).await.map_err(|it| it.to_string())?;
+    let more = volumes().await.into_iter().filter(|volume| !before.contains(volume)).count();
+    if left.is_empty() && more == 0 && !folder.has_secrets() {
+        return Ok(());
+    }
+    Err(format!("left behind: {left:?}, {more} volumes, keys: {}", folder.has_secrets()))
+}
+
+async fn whole_life(folder: &RunFolder) -> Result<()> {
+    let spec = Spec { workers: 2, validity: Validity::lasting(HOUR) };
+    let cluster = kubernetes::up(&spec, folder).await?;
+    cluster.whole(6, LIMIT).await?;
+    kubeadm_sees_each_certificate(&cluster).await?;
+    controllers_that_sleep_are_seen(&cluster).await?;
+    cluster.tear_down().await
+}
+
+async fn kubeadm_sees_each_certificate(cluster: &Kubernetes) -> Result<()> {
+    let said = cluster.exec(CONTROL_PLANE, &["kubeadm", "certs", "check-expiration"]).await?;
+    let ends = |name: &str| {
+        let line = said.lines().find(|line| line.split_whitespace().next() == Some(name))?;
+        // "Nov 24, 2026 16:10 UTC   59m   ca   no"
+        line.split_whitespace().find(|word| word.ends_with('m')).map(str::to_owned)
+    };
+    match KNOWN.iter().find(|name| ends(name).is_none()) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(format!("kubeadm does not see {name} end within the hour:\n{said}"))),
+    }
+}
+
+/// The API answers and every node is ready, and yet nothing that is new becomes available.
+async fn controllers_that_sleep_are_seen(cluster: &Kubernetes) -> Result<()> {
+    let programs = ["controller-manager", "scheduler"];
+    let of = |program: &str| format!("/etc/kubernetes/{program}.conf");
+    let expired = cluster.mint(CONTROL_PLANE, Validity::ended(HOUR))?;
+    let fresh = cluster.mint(CONTROL_PLANE, Validity::lasting(HOUR))?;
+    for program in programs {
+        cluster.write(CONTROL_PLANE, &of(program), &expired[&of(program)])?;
+    }
+    for program in programs {
+        cluster.kill(CONTROL_PLANE, &format!("kube-{program}")).await?;
+    }
+    cluster.cut_connections(CONTROL_PLANE, API_PORT).await?;
+    let Err(error) = cluster.whole(2, SHORT).await else {
+        return Err(Error::new("a cluster whose controllers sleep passes for whole"));
+    };
+    let why = error.to_string();
+    if !why.contains("Deployment") {
+        return Err(error);
+    }
+    for program in programs {
+        cluster.write(CONTROL_PLANE, &of(program), &fresh[&of(program)])?;
+        // Neither reads its kubeconfig twice; one that has just exited is started again anyway.
+        let _ = cluster.kill(CONTROL_PLANE, &format!("kube-{program}")).await;
+    }
+    cluster.whole(2, LIMIT).await
+}
+
+/// The names of all volumes: anonymous ones have no label.
+async fn volumes() -> Vec<String> {
+    let Ok(docker) = Docker::connect_with_defaults() else { return Vec::new() };
+    let listed = docker.list_volumes(None::<ListVolumesOptions>).await;
+    let listed = listed.ok().and_then(|listed| listed.volumes).unwrap_or_default();
+    listed.into_iter().map(|volume| volume.name).collect()
+}
