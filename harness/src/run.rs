@@ -21,7 +21,7 @@ use crate::{
 /// result.json     what `run --json` prints
 /// report.txt      what `run` prints
 /// report.html     the same as a page, with drawings and logs
-/// logs/           one file a service
+/// logs/           one file a service; of Kubernetes one folder a node
 /// services/       configuration, credentials and data of the services, while they exist
 /// owner           process id and start time of the harness
 /// ```

@@ -135,6 +135,9 @@ pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
     let tried = AtomicU32::new(0);
     let cluster = Kubernetes { docker, folder: folder.clone(), authorities, members, client, tried, place };
     access::answers(&cluster.client).await?;
+    cluster.members.iter().try_for_each(|member| node::go_on(folder, member))?;
+    // It has tried to register before there was an API, and now waits; a new one does not. Pods stay.
+    cluster.kill(CONTROL_PLANE, "kubelet").await?;
     access::put_addons(&cluster.client).await?;
     Ok(cluster)
 }
@@ -226,10 +229,17 @@ impl Kubernetes {
     /// available, a Service answers by its DNS name from a pod on another node, and logs and exec work.
     ///
     /// # Errors
-    /// The first condition that does not hold within the limit, and why.
+    /// The first condition that does not hold within the limit, and why; what the cluster said of its
+    /// objects is kept beside the logs.
     pub async fn whole(&self, pods: u32, limit: Duration) -> Result<()> {
         let name = format!("notafter-{}", self.tried.fetch_add(1, Ordering::Relaxed));
-        access::Conditions { client: &self.client, nodes: self.members.len(), limit }.all(&name, pods).await
+        let conditions = access::Conditions { client: &self.client, nodes: self.members.len(), limit };
+        let held = conditions.all(&name, pods).await;
+        if held.is_err() {
+            // An API that does not answer tells no events either, and that is said already.
+            let _ = access::keep_events(&self.client, &self.folder.logs().join("events.txt")).await;
+        }
+        held
     }
 
     /// Removes the cluster. Nothing of the run is left but its evidence.

@@ -1,10 +1,10 @@
 //! What we ask of the API of a cluster: addons, and the conditions that make a cluster whole.
 
-use std::{fmt::Debug, path::Path, time::Duration};
+use std::{fmt::Debug, fs, path::Path, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Node, Pod, Service, ServiceAccount},
+    core::v1::{ConfigMap, Event, Node, Pod, Service, ServiceAccount},
     rbac::v1::{ClusterRole, ClusterRoleBinding},
 };
 use kube::{
@@ -185,6 +185,26 @@ where
     .await
 }
 
+/// Writes what the cluster said of its objects, a line each, oldest first, for whoever asks why.
+pub(super) async fn keep_events(client: &Client, path: &Path) -> Result<()> {
+    let api: Api<Event> = Api::all(client.clone());
+    let listed = timeout(LOOK_LIMIT, api.list(&ListParams::default())).await;
+    let listed = listed.context(|| "the API does not tell its events".into())?;
+    let mut lines: Vec<String> =
+        listed.context(|| "cannot list events".into())?.items.iter().map(line_of).collect();
+    lines.sort();
+    fs::write(path, lines.concat()).context(|| format!("cannot write {}", path.display()))
+}
+
+fn line_of(event: &Event) -> String {
+    let at = event.last_timestamp.as_ref().map(|at| at.0.to_string());
+    let at = at.or_else(|| event.event_time.as_ref().map(|at| at.0.to_string())).unwrap_or_default();
+    let word = |text: &Option<String>| text.clone().unwrap_or_default();
+    let about = &event.involved_object;
+    let (kind, name) = (word(&about.kind), word(&about.name));
+    format!("{at} {} {kind}/{name}: {}\n", word(&event.reason), word(&event.message))
+}
+
 /// What a cluster that is whole does.
 pub(super) struct Conditions<'a> {
     pub client: &'a Client,
@@ -197,8 +217,6 @@ impl Conditions<'_> {
     /// All of them. What it makes in the cluster has this name, and is removed.
     pub(super) async fn all(&self, name: &str, pods: u32) -> Result<()> {
         answers(self.client).await?;
-        self.every_node_is_ready().await?;
-        self.is_available(SYSTEM, "coredns").await?;
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), "default");
         let services: Api<Service> = Api::namespaced(self.client.clone(), "default");
         put(&deployments, &answering(name, pods)).await?;
@@ -211,6 +229,8 @@ impl Conditions<'_> {
         )
         .await?;
         let held = async {
+            self.every_node_is_ready().await?;
+            self.is_available(SYSTEM, "coredns").await?;
             self.is_available("default", name).await?;
             self.a_service_answers_across_nodes(name).await
         }

@@ -24,10 +24,12 @@ pub(super) const FOLDER: &str = "/node";
 pub(super) const LOGS: &str = "/logs";
 /// A [`Boot`] as JSON.
 pub(super) const BOOT: &str = "boot.json";
+/// Appears beside [`BOOT`] when the API answers.
+pub(super) const API_ANSWERS: &str = "api-answers";
 /// Pods have one image, which lies in the node's.
 const PODS_IMAGE: &str = "/usr/local/share/notafter/pods.tar";
-/// How long it may take until the harness has written [`BOOT`], and containerd its first answer.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long it may take until the harness has written a file, and until containerd answers first.
+const PATIENCE: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// After so long systemd would start it again, too (`RestartSec` of the kubelet's unit is 10 s; our
 /// users wait).
@@ -40,6 +42,9 @@ pub(super) struct Boot {
     pub files: Files,
     /// The pods of each other node, and the address of that node.
     pub routes: Vec<(String, String)>,
+    /// Whether its programs wait until the API answers: a kubelet that cannot register tries again after
+    /// up to seven seconds. That of the control plane is what starts the API.
+    pub waits_for_api: bool,
     /// What to supervise: name of the log, and the command.
     pub programs: BTreeMap<String, Vec<String>>,
 }
@@ -76,6 +81,9 @@ fn init() -> io::Result<std::convert::Infallible> {
     supervised
         .insert(start("containerd", &["containerd".into()])?, ("containerd", vec!["containerd".into()]));
     until(|| run("ctr", &["--namespace", "k8s.io", "images", "import", PODS_IMAGE]))?;
+    if boot.waits_for_api {
+        until(|| fs::metadata(Path::new(FOLDER).join(API_ANSWERS)))?;
+    }
     for (name, command) in &boot.programs {
         supervised.insert(start(name, command)?, (name.as_str(), command.clone()));
     }
@@ -112,7 +120,7 @@ fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
     Err(io::Error::other(format!("{program} {}: {}", arguments.join(" "), said.trim())))
 }
 
-/// Tries until it works; gives the last error after a minute.
+/// Tries until it works; gives the last error after two minutes.
 fn until<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let limit = Instant::now() + PATIENCE;
     loop {

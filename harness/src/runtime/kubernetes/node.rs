@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::{
     Member,
-    init::{BOOT, Boot, FOLDER, LOGS, NODE},
+    init::{API_ANSWERS, BOOT, Boot, FOLDER, LOGS, NODE},
     manifests,
     pki::{Files, KUBELET},
 };
@@ -157,6 +157,7 @@ pub(super) fn lay_out(folder: &RunFolder, member: &Member, all: &[Member], files
     let others = all.iter().filter(|other| other.number != member.number);
     let boot = Boot {
         files: rest,
+        waits_for_api: member.number > 0,
         routes: others.map(|other| (manifests::pods_of(other.number), other.address.to_string())).collect(),
         programs: BTreeMap::from([
             ("kubelet".into(), kubelet.to_vec()),
@@ -168,6 +169,11 @@ pub(super) fn lay_out(folder: &RunFolder, member: &Member, all: &[Member], files
     write_private(&home.join("boot.new"), &text)?;
     fs::rename(home.join("boot.new"), home.join(BOOT))
         .context(|| format!("cannot write {}", home.join(BOOT).display()))
+}
+
+/// Tells a node that the API answers.
+pub(super) fn go_on(folder: &RunFolder, member: &Member) -> Result<()> {
+    write_private(&folder.service(&member.name).join(API_ANSWERS), b"")
 }
 
 /// Where a file of a node is on the host.

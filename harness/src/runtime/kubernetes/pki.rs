@@ -164,3 +164,81 @@ fn client(user: &str, group: Option<&str>) -> Identity {
 fn server(name: &str) -> Identity {
     Identity { common_name: name.into(), usages: vec![Usage::ServerAuth], ..Identity::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::pem::parse_x509_pem;
+
+    use super::*;
+
+    const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 18, 0, 2));
+    /// All that `kubeadm init phase certs all` and `kubeconfig all` write, but for what a kubelet has.
+    const OF_KUBEADM: [&str; 26] = [
+        "admin.conf",
+        "controller-manager.conf",
+        "pki/apiserver-etcd-client.crt",
+        "pki/apiserver-etcd-client.key",
+        "pki/apiserver-kubelet-client.crt",
+        "pki/apiserver-kubelet-client.key",
+        "pki/apiserver.crt",
+        "pki/apiserver.key",
+        "pki/ca.crt",
+        "pki/ca.key",
+        "pki/etcd/ca.crt",
+        "pki/etcd/ca.key",
+        "pki/etcd/healthcheck-client.crt",
+        "pki/etcd/healthcheck-client.key",
+        "pki/etcd/peer.crt",
+        "pki/etcd/peer.key",
+        "pki/etcd/server.crt",
+        "pki/etcd/server.key",
+        "pki/front-proxy-ca.crt",
+        "pki/front-proxy-ca.key",
+        "pki/front-proxy-client.crt",
+        "pki/front-proxy-client.key",
+        "pki/sa.key",
+        "pki/sa.pub",
+        "scheduler.conf",
+        "super-admin.conf",
+    ];
+
+    fn control_plane() -> Files {
+        let authorities = Authorities::new().expect("random bytes");
+        let year = Validity::lasting(Duration::from_hours(365 * 24));
+        authorities.control_plane("control-plane", ADDRESS, year).expect("ASCII")
+    }
+
+    fn subject_and_issuer(pem: &str) -> (String, String) {
+        let (_, pem) = parse_x509_pem(pem.as_bytes()).expect("PEM");
+        let certificate = pem.parse_x509().expect("a certificate");
+        (certificate.subject().to_string(), certificate.issuer().to_string())
+    }
+
+    #[test]
+    fn every_file_of_a_control_plane_is_where_kubeadm_puts_it() {
+        let expected: Vec<_> = OF_KUBEADM.iter().map(|path| format!("{KUBERNETES}/{path}")).collect();
+        assert_eq!(control_plane().into_keys().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn each_certificate_is_signed_by_the_root_that_kubeadm_would_take() {
+        let files = control_plane();
+        for (path, issuer) in [
+            ("apiserver", "CN=kubernetes"),
+            ("ca", "CN=kubernetes"),
+            ("apiserver-etcd-client", "CN=etcd-ca"),
+            ("etcd/server", "CN=etcd-ca"),
+            ("front-proxy-client", "CN=front-proxy-ca"),
+        ] {
+            let file = &files[&format!("{KUBERNETES}/pki/{path}.crt")];
+            assert_eq!(subject_and_issuer(file).1, issuer, "of {path}");
+            assert_eq!(file.matches("BEGIN CERTIFICATE").count(), 1, "in {path}");
+        }
+    }
+
+    #[test]
+    fn a_client_of_a_kubelet_is_in_the_group_that_may_do_so() {
+        let file = &control_plane()["/etc/kubernetes/pki/apiserver-kubelet-client.crt"];
+        assert_eq!(subject_and_issuer(file).0, "CN=kube-apiserver-kubelet-client, O=kubeadm:cluster-admins");
+    }
+}
