@@ -71,9 +71,6 @@ pub struct Difference {
 /// The answer of an experiment that did not come to its end.
 pub const UNKNOWN: &str = "unknown";
 
-/// How many experiments there are at once: most of them wait.
-const AT_ONCE: usize = 8;
-
 impl Profile {
     /// How many cells nobody could find out.
     pub fn unknown(&self) -> usize {
@@ -107,7 +104,7 @@ impl Profile {
 /// that is unknown, with the reason.
 pub async fn profile(server: &Server) -> Result<Profile> {
     let lab = Lab::open(server).await?;
-    let cells = stream::iter(experiments(&lab)).buffered(AT_ONCE).concat().await;
+    let cells = stream::iter(experiments(&lab)).buffered(server.at_once).concat().await;
     let version = lab.program.version.clone();
     lab.close().await?;
     Ok(Profile { server: server.name.into(), version, cells })

@@ -95,6 +95,7 @@ impl Server {
             key_file: description.key_file.leak(),
             revocation: description.revocation.map(|line| &*line.leak()),
             unprivileged: description.unprivileged,
+            at_once: Self::AT_ONCE,
             protocol: description.speaks.protocol(description.path),
             ways: ways.map_err(|what| nonsense(&what))?.leak(),
         })

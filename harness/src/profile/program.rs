@@ -137,6 +137,7 @@ mod tests {
             key_file: "tls.key",
             revocation: None,
             unprivileged: false,
+            at_once: 1,
             protocol: Protocol::Redis,
             ways: &[],
         };

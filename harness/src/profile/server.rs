@@ -42,10 +42,18 @@ pub struct Server {
     pub revocation: Option<&'static str>,
     /// Whether it refuses to run as root.
     pub unprivileged: bool,
+    /// How many of it experiments may start side by side: most of the time they wait, but a start that takes
+    /// a core for seconds holds up those beside it. Usually [`Self::AT_ONCE`].
+    pub at_once: usize,
     /// What it speaks.
     pub protocol: Protocol,
     /// How it can be told to use what was replaced, the usual way first. None if it can not.
     pub ways: &'static [Way],
+}
+
+impl Server {
+    /// So many experiments with a server that starts in no time are under way at once.
+    pub const AT_ONCE: usize = 8;
 }
 
 /// A signal by which servers are told to reload.

@@ -42,6 +42,7 @@ pub const SERVER: Server = Server {
     revocation: None,
     unprivileged: false,
     // 503 without a leader.
+    at_once: Server::AT_ONCE,
     protocol: Protocol::Http("/health"),
     ways: &[],
 };

@@ -30,6 +30,7 @@ pub const SERVER: Server = Server {
     key_file: "tls.key",
     revocation: Some("--client-crl-file={lists}"),
     unprivileged: false,
+    at_once: Server::AT_ONCE,
     protocol: Protocol::Http("/health"),
     ways: &[],
 };

@@ -18,6 +18,7 @@ pub const SERVER: Server = Server {
     key_file: "tls.pem.key",
     revocation: Some("crl-file {lists}"),
     unprivileged: false,
+    at_once: Server::AT_ONCE,
     protocol: Protocol::Http("/"),
     ways: &[
         // As SIGUSR2, which would get lost while the master starts.

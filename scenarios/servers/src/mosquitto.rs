@@ -16,6 +16,7 @@ pub const SERVER: Server = Server {
     key_file: "tls.key",
     revocation: Some("crlfile {lists}"),
     unprivileged: false,
+    at_once: Server::AT_ONCE,
     protocol: Protocol::Mqtt,
     ways: &[Way::Signal(Signal::Hangup)],
 };

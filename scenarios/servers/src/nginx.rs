@@ -16,6 +16,7 @@ pub const SERVER: Server = Server {
     key_file: "tls.key",
     revocation: Some("ssl_crl {lists};"),
     unprivileged: false,
+    at_once: Server::AT_ONCE,
     protocol: Protocol::Http("/"),
     ways: &[Way::Signal(Signal::Hangup)],
 };

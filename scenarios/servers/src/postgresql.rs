@@ -23,6 +23,7 @@ pub const SERVER: Server = Server {
     key_file: "tls.key",
     revocation: Some("ssl_crl_file = '{lists}'"),
     unprivileged: true,
+    at_once: Server::AT_ONCE,
     protocol: Protocol::Postgres,
     ways: &[Way::Signal(Signal::Hangup)],
 };

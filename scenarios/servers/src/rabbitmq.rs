@@ -25,8 +25,6 @@ pub const SERVER: Server = Server {
         ("RABBITMQ_NODE_ONLY", "1"),
         ("RABBITMQ_ALLOW_INPUT", "1"),
         ("RABBITMQ_CONF_ENV_FILE", "/dev/null"),
-        // Each flag that is enabled at the first start has a module compiled.
-        ("RABBITMQ_FEATURE_FLAGS", ""),
         ("HOME", "{home}"),
         ("RABBITMQ_NODENAME", "notafter@{address}"),
         ("RABBITMQ_USE_LONGNAME", "true"),
@@ -64,6 +62,8 @@ pub const SERVER: Server = Server {
     key_file: "tls.key",
     revocation: None,
     unprivileged: true,
+    // A virtual machine of Erlang takes a core for seconds to start.
+    at_once: 3,
     protocol: Protocol::Amqp,
     ways: &[Way::Run {
         name: "ssl:clear_pem_cache()",

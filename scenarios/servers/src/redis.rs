@@ -16,6 +16,7 @@ pub const SERVER: Server = Server {
     key_file: "tls.key",
     revocation: None,
     unprivileged: false,
+    at_once: Server::AT_ONCE,
     protocol: Protocol::Redis,
     ways: &[Way::Say {
         name: "CONFIG SET",
