@@ -2,10 +2,7 @@
 //!
 //! It reads and never writes. What it may not list is a [`Source`] with a problem, and stops nothing.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use kube::{
     Client, Config,
@@ -127,7 +124,7 @@ impl Api {
     fn unreached(&self, at: &str) -> Error {
         Error::new(format!("the API server at {at} was not reached")).hint(format!(
             "`kubectl --kubeconfig {} get --raw /readyz` says whether it answers",
-            shown(&self.kubeconfig)
+            self.kubeconfig.display()
         ))
     }
 }
@@ -168,8 +165,4 @@ fn root(error: &dyn std::error::Error) -> String {
         .last()
         .map(ToString::to_string)
         .unwrap_or_default()
-}
-
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
