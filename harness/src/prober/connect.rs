@@ -368,3 +368,19 @@ fn by_alert(alert: AlertDescription) -> Refusal {
         other => Refusal::Other(format!("alert {other:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sha_256_is_preferred_and_every_suite_is_offered() {
+        let names = |provider: CryptoProvider| {
+            provider.cipher_suites.iter().map(rustls::SupportedCipherSuite::suite).collect::<Vec<_>>()
+        };
+        let (ours, usual) = (names(provider()), names(ring::default_provider()));
+        assert_eq!(ours[0], CipherSuite::TLS13_AES_128_GCM_SHA256);
+        assert_eq!(ours.len(), usual.len());
+        assert!(usual.iter().all(|suite| ours.contains(suite)), "{ours:?}");
+    }
+}
