@@ -141,7 +141,7 @@ impl<'a> Stage<'a> {
         let context = Arc::new(context);
         self.running = Some(Running {
             watch: Watch::start(&context.cluster, recorder),
-            _alerting: Alerting::start(&scenario.system, recorder, scenario.alert),
+            _alerting: Alerting::start(&context.cluster, recorder, scenario.alert)?,
             context: context.clone(),
             schedule: None,
             open: None,

@@ -235,12 +235,9 @@ impl Subjects {
 /// Files that were named, those of services, which are told whose they are, and stdin.
 fn scan_all(paths: &[PathBuf], members: &[Member], stdin: bool, passwords: &[String]) -> Result<Scanned> {
     let mut all = scan::scan(paths, passwords);
-    for member in members {
-        let scanned = scan::scan(&member.folders, passwords);
-        all.files += scanned.files;
-        let service = Some(member.service.as_str().into());
-        all.sources.extend(scanned.sources.into_iter().map(|one| Source { service: service.clone(), ..one }));
-    }
+    let theirs = cluster::look(members, passwords);
+    all.files += theirs.files;
+    all.sources.extend(theirs.sources);
     if stdin {
         let read = scan::read_stdin(passwords);
         let read = read.map_err(|error| Error::usage("cannot read stdin").because(error))?;

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`Level::RenewalOverdue`] | two thirds of the lifetime are used: what renews by itself should have |
 //! | [`Level::Critical`] | less than a sixth of it is left |
-//! | [`Level::Page`] | less than a twentieth of it, or less than an hour, is left |
+//! | [`Level::Page`] | less than a twentieth of it, or less than a lead (an hour, if nobody says), is left |
 //! | [`Level::Expired`] | its last second has passed |
 //!
 //! Everything that asks whether it is time, a finding, an alert, a calendar, asks here.
@@ -20,6 +20,8 @@ pub const CRITICAL: i64 = 6;
 pub const PAGE: i64 = 20;
 /// Less than this is left: somebody must be woken, whatever the lifetime was. Seconds.
 pub const LEAD: i64 = 3_600;
+/// In a second.
+const MICROS: i128 = 1_000_000;
 
 /// How near its end a certificate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,13 +67,20 @@ pub struct Lifetime {
 impl Lifetime {
     /// How near its end it is at a second.
     pub fn level(self, now: i64) -> Level {
-        let (length, left) = (self.length(), self.left(now));
+        self.level_with(i128::from(now) * MICROS, i128::from(LEAD) * MICROS)
+    }
+
+    /// The same at a microsecond since 1970, where somebody is woken so many microseconds before the end at
+    /// the latest: what lives for seconds cannot wait for the next whole one.
+    pub fn level_with(self, now: i128, lead: i128) -> Level {
+        let length = i128::from(self.length()) * MICROS;
+        let left = (i128::from(self.not_after) + 1) * MICROS - now;
         match () {
             () if left <= 0 => Level::Expired,
-            () if now < self.not_before => Level::NotYetValid,
-            () if left < LEAD.max(length / PAGE) => Level::Page,
-            () if left.saturating_mul(CRITICAL) < length => Level::Critical,
-            () if now >= self.renew_by() => Level::RenewalOverdue,
+            () if now < i128::from(self.not_before) * MICROS => Level::NotYetValid,
+            () if left < lead.max(length / i128::from(PAGE)) => Level::Page,
+            () if left * i128::from(CRITICAL) < length => Level::Critical,
+            () if now >= i128::from(self.renew_by()) * MICROS => Level::RenewalOverdue,
             () => Level::Fine,
         }
     }
@@ -139,6 +148,13 @@ mod tests {
         let short = Lifetime { not_before: 0, not_after: 6 * HOUR - 1 };
         assert_eq!(short.level(5 * HOUR), Level::RenewalOverdue);
         assert_eq!(short.level(5 * HOUR + 1), Level::Page);
+    }
+
+    #[test]
+    fn what_lives_for_seconds_is_judged_between_them() {
+        let seconds = Lifetime { not_before: 0, not_after: 14 };
+        let at = |tenths: i128| seconds.level_with(tenths * MICROS / 10, 13 * MICROS / 2);
+        assert_eq!((at(84), at(86), at(150)), (Level::Fine, Level::Page, Level::Expired));
     }
 
     proptest! {

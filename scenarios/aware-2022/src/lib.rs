@@ -106,11 +106,12 @@ pub fn scenario(system: System, settings: &Settings, on: Mitigations) -> Scenari
         (false, true) => Repair::at_expiry_alert(planned(&own, minutes)),
         (false, false) => Repair::by(by_hand(&system, &own, settings, on.any_order)),
     };
+    let lead = minutes(LEAD).max(Duration::from_secs(4));
     Scenario {
         about: about(on),
         workload: stack::workload(),
-        alert: on.alerts.then_some(ExpiryAlert { below: 0.4 }),
-        faults: vec![run_out(Which::All, minutes(AGE), minutes(LEAD).max(Duration::from_secs(4)))],
+        alert: on.alerts.then(|| told_in_time(settings, lead)),
+        faults: vec![run_out(Which::All, minutes(AGE), lead)],
         aftermath: Aftermath::RefreshExpired,
         // 3:55 to 4:04 pm.
         observe: Span(minutes(9)),
@@ -135,6 +136,13 @@ pub fn scenario(system: System, settings: &Settings, on: Mitigations) -> Scenari
         minute: settings.minute,
         ..Scenario::new(FAMILY, system)
     }
+}
+
+/// Told while there is time to plan: before the first of those that renew by themselves has done so, which is
+/// when two thirds of a life are over.
+fn told_in_time(settings: &Settings, lead: Duration) -> ExpiryAlert {
+    let every = (settings.minute.0 * 5).max(Duration::from_millis(100));
+    ExpiryAlert { lead: Span(lead * 13 / 14), every: Span(every) }
 }
 
 /// The verdict that these mitigations must give, with the reason of each failure.
