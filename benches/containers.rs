@@ -45,7 +45,7 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let mut programs = stack::programs();
-    programs.push(Program { name: "idle", main: idle });
+    programs.push(Program { name: "idle", main: idle, foreign: false });
     multicall::dispatch(&programs);
     if std::env::var_os(FLOOR).is_some() {
         let _ = writeln!(io::stdout(), "up");

@@ -12,8 +12,13 @@ use std::{
 };
 
 use common::{User, describe, docker, processes, trial, wait, wait_or};
-use libtest_mimic::{Arguments, Trial};
-use notafter::{history::Phase, runner::WAY, runtime::Runtime};
+use libtest_mimic::{Arguments, Completion, Trial};
+use notafter::{
+    history::Phase,
+    runner::WAY,
+    runtime::{Runtime, containers},
+    testing::SERVERS,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long anything of a run may outlive it.
@@ -47,6 +52,13 @@ fn main() -> ExitCode {
             ),
         ]);
     }
+    trials.push(Trial::ignorable_test("containers::kill_9_of_a_profile_leaves_no_server", || {
+        if let Some(why) = docker::lacks_image(containers::SERVERS) {
+            return common::ignored_without(SERVERS, why);
+        }
+        kill_9_of_a_profile_leaves_no_server();
+        Ok(Completion::Completed)
+    }));
     let always = |name: &str, claim: fn()| {
         Trial::test(name, move || {
             claim();
@@ -106,6 +118,25 @@ fn kill_9_of_the_guardians_first_changes_nothing(runtime: Runtime) {
         run.signal(Signal::KILL);
         run.has_died(phase);
     }
+}
+
+/// Its servers run in containers of an image that others made: nothing in there knows that its harness died.
+fn kill_9_of_a_profile_leaves_no_server() {
+    let user = User::new();
+    let mut command = user.command(&["profile", "nginx", "--on", "containers"]);
+    docker::allow(&mut command);
+    command.env("TMPDIR", user.state()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut harness = command.spawn().expect("the executable starts");
+    let folder = wait(PATIENCE, "a server in a container", || {
+        let ended = harness.try_wait().expect("a child");
+        assert_eq!(ended, None, "it ended by itself");
+        let runs = fs::read_dir(user.state().join("notafter/runs")).ok()?;
+        let folder = runs.flatten().next()?.path();
+        (!docker::left_of(id(&folder)).is_empty()).then_some(folder)
+    });
+    harness.kill().expect("it runs");
+    harness.wait().expect("a child");
+    nothing_is_left_of(&folder);
 }
 
 /// Trials of orders have several clusters at the same time.

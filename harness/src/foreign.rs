@@ -41,7 +41,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Body of a program that is such a server: runs until SIGTERM, until the server ends, or until whoever holds
 /// the other end of stdin is gone. Gives the exit code.
 ///
-/// Beyond what stands for what in [`Server`], there are `{service}`, its name; of each mount `{MOUNT.chain}`,
+/// Beyond what stands for what in [`Server`], there are `{service}`, its name, and `{host}`, by which others
+/// reach it; of each mount `{MOUNT.chain}`,
 /// `{MOUNT.key}` and `{MOUNT.bundle}`, where they lie; of each door `{MOUNT.port}` and `{MOUNT.members}`,
 /// itself and those that it calls there as `NAME=https://HOST:PORT`, with commas; and `{settings.KEY}`.
 pub fn main(server: &Server, config: &Config) -> u8 {
@@ -68,11 +69,7 @@ async fn live(server: &Server, config: &Config) -> Result<()> {
     let program = Program::find(server).await?;
     let run = std::env::var(RUN).unwrap_or_default();
     if program.needs_other_user() {
-        return Err(Error::missing(format!(
-            "{} refuses to run as root, and the folder of a run is open to its owner only",
-            server.name
-        ))
-        .hint("run notafter as somebody else"));
+        namespaces(server).await?;
     }
     let mount = mount(config)?;
     // What it says belongs into the log of the service.
@@ -118,6 +115,19 @@ async fn live(server: &Server, config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// Whether a server that refuses to be root can be somebody else in its own eyes.
+async fn namespaces(server: &Server) -> Result<()> {
+    let tried = tokio::process::Command::new("unshare").args(["--user", "true"]).output().await;
+    let why = match tried {
+        Ok(tried) if tried.status.success() => return Ok(()),
+        Ok(tried) => Error::new(String::from_utf8_lossy(&tried.stderr).trim().to_owned()),
+        Err(error) => Error::new("no unshare(1)").because(error),
+    };
+    Err(Error::missing(format!("{} refuses to run as root, and there are no user namespaces", server.name))
+        .because(why)
+        .hint("run notafter as somebody else"))
+}
+
 /// What a service waits for that has not been looked at yet.
 const STARTS: &str = "the server: it starts";
 
@@ -151,7 +161,9 @@ fn mount(config: &Config) -> Result<&Path> {
 
 /// What stands for what, of a service.
 fn words(config: &Config) -> Vec<(String, String)> {
-    let mut words = vec![("{service}".to_owned(), config.service.clone())];
+    let host = config.advertise.rsplit_once(':').map_or("", |(host, _)| host);
+    let mut words =
+        vec![("{service}".to_owned(), config.service.clone()), ("{host}".to_owned(), host.to_owned())];
     for (mount, folder) in &config.mounts {
         for (what, name) in [("chain", CHAIN_FILE), ("key", KEY_FILE), ("bundle", BUNDLE_FILE)] {
             words.push((format!("{{{mount}.{what}}}"), folder.join(name).display().to_string()));
@@ -162,8 +174,7 @@ fn words(config: &Config) -> Vec<(String, String)> {
             let (host, _) = config.known.get(need)?.rsplit_once(':')?;
             Some((need.as_str(), host))
         });
-        let own = config.advertise.rsplit_once(':').map(|(host, _)| (config.service.as_str(), host));
-        let members = own.into_iter().chain(others);
+        let members = std::iter::once((config.service.as_str(), host)).chain(others);
         let members: Vec<_> = members.map(|(name, host)| format!("{name}=https://{host}:{port}")).collect();
         words.push((format!("{{{mount}.port}}"), port.to_string()));
         words.push((format!("{{{mount}.members}}"), members.join(",")));
@@ -226,7 +237,7 @@ mod tests {
         let config: Config = serde_json::from_str(text).expect("a configuration");
         let words = words(&config);
         let of = |what: &str| words.iter().find(|(key, _)| key == what).map(|(_, value)| value.as_str());
-        assert_eq!(of("{service}"), Some("one"));
+        assert_eq!((of("{service}"), of("{host}")), (Some("one"), Some("127.1.2.1")));
         assert_eq!(of("{peer.members}"), Some("one=https://127.1.2.1:2380,two=https://127.1.2.2:2380"));
         assert_eq!(of("{peer.port}"), Some("2380"));
         assert_eq!(of("{peer.bundle}"), Some("/p/ca.crt"));

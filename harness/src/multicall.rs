@@ -13,16 +13,20 @@ pub struct Program {
     pub name: &'static str,
     /// Its body; gives the exit code of the process.
     pub main: fn(Config) -> u8,
+    /// Whether it starts a server that others wrote, which must be installed where it runs.
+    pub foreign: bool,
 }
 
-static READY: OnceLock<()> = OnceLock::new();
+/// The names of programs that are foreign, once [`dispatch`] has run.
+static READY: OnceLock<Vec<&'static str>> = OnceLock::new();
 
 /// First line of every `main` that hosts runs. In a service or a guardian it never returns;
 /// otherwise it remembers that this executable can be those programs.
 pub fn dispatch(programs: &[Program]) {
     // Two linked providers would make clients of other crates panic: say which one is ours.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let _ = READY.set(());
+    let foreign = programs.iter().filter(|program| program.foreign);
+    let _ = READY.set(foreign.map(|program| program.name).collect());
     crate::leash::dispatch();
     crate::guardian::dispatch();
     crate::runtime::dispatch();
@@ -35,6 +39,11 @@ pub fn dispatch(programs: &[Program]) {
 /// for it would run its own tests again in place of a service, and those would too.
 pub(crate) fn ready() -> bool {
     READY.get().is_some()
+}
+
+/// Whether a program of this executable starts a server that others wrote.
+pub(crate) fn is_foreign(program: &str) -> bool {
+    READY.get().is_some_and(|foreign| foreign.contains(&program))
 }
 
 fn be(programs: &[Program], name: &str) -> u8 {

@@ -13,8 +13,10 @@ mod lab;
 mod program;
 mod protocol;
 mod reloading;
+mod running;
 mod server;
 mod table;
+mod telling;
 
 use std::pin::Pin;
 

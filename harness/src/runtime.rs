@@ -26,6 +26,7 @@ use crate::{
     error::{Context, Error, Result},
     history::{ProcessChange, Recorder, What},
     pki::{self, Credential, Files, Manner},
+    profile::{Program, Server},
     run::{RunFolder, write_private},
     service::{Config, HEALTH_PORT, TLS_PORT},
     supervise::{Launch, Request},
@@ -62,7 +63,7 @@ pub enum Ability {
     Install,
     /// Cut the connections that it has open, without ending it.
     CutConnections,
-    /// Run a program of this machine as a service.
+    /// Run a server that others wrote as a service.
     RunInstalled,
 }
 
@@ -80,14 +81,18 @@ impl Runtime {
 
     /// What it can do to a service.
     pub fn abilities(self) -> &'static [Ability] {
-        // Both supervise real processes on this machine, so both can do the same; but the image of the
-        // containers is made from our executable, and holds no other.
+        use Ability::{Install, Kill, Pause, Restart, RunInstalled};
         match self {
-            Self::Processes => {
-                use Ability::{Install, Kill, Pause, Restart, RunInstalled};
-                &[Restart, Kill, Pause, Install, RunInstalled]
-            }
-            Self::Containers => &[Ability::Restart, Ability::Kill, Ability::Pause, Ability::Install],
+            // Both supervise real processes on this machine, so both can do the same.
+            Self::Processes | Self::Containers => &[Restart, Kill, Pause, Install, RunInstalled],
+        }
+    }
+
+    /// What is missing for one of these servers to be a service there: its program, or the image that has it.
+    pub(crate) fn lacks(self, servers: &[Server]) -> Option<Error> {
+        match self {
+            Self::Processes => servers.iter().find_map(|server| Program::file(server).err()),
+            Self::Containers => servers.first().and_then(|_| containers::lacks_servers()),
         }
     }
 
@@ -134,7 +139,7 @@ impl fmt::Display for Ability {
             Self::Pause => "pause a service",
             Self::Install => "install files into a running service",
             Self::CutConnections => "cut connections that are open",
-            Self::RunInstalled => "run a server that is installed on this machine",
+            Self::RunInstalled => "run a server that others wrote",
         })
     }
 }

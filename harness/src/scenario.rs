@@ -5,12 +5,11 @@ use std::time::Duration;
 use crate::{
     alerting::ExpiryAlert,
     check::{Check, Expect},
-    error::Error,
     fault::AnyFault,
     history::Phase,
     incident::Incident,
     prober::Pace,
-    profile::{Program, Server},
+    profile::Server,
     runbook::Runbook,
     runtime::{Ability, Runtime},
     system::{Span, System},
@@ -179,14 +178,10 @@ impl Scenario {
         }
     }
 
-    /// Which of its servers is not installed on this machine, and how to get it; none if all are.
-    pub fn missing(&self) -> Option<Error> {
-        self.servers.iter().find_map(|server| Program::file(server).err())
-    }
-
     /// Why this scenario cannot run there and on this machine; none if it can.
     pub fn cannot_run(&self, runtime: Runtime) -> Option<String> {
-        self.lacking(runtime).or_else(|| Some(self.missing()?.to_string().replace('\n', "; ")))
+        let missing = || Some(runtime.lacks(&self.servers)?.to_string().replace('\n', "; "));
+        self.lacking(runtime).or_else(missing)
     }
 
     /// Why this scenario cannot run there, on any machine; none if it can.

@@ -15,6 +15,13 @@ pub fn allow(command: &mut Command) {
     };
 }
 
+/// Why there is no such image here; none if there is.
+pub fn lacks_image(name: &str) -> Option<String> {
+    let tokio = tokio::runtime::Runtime::new().expect("a runtime");
+    let seen = tokio.block_on(async { Docker::connect_with_defaults()?.inspect_image(name).await });
+    seen.err().map(|error| format!("no image {name}: {error}"))
+}
+
 /// Containers and networks of a run, by their names and labels; none where there is no Docker.
 pub fn left_of(run: &str) -> Vec<String> {
     let tokio = tokio::runtime::Runtime::new().expect("a runtime");

@@ -6,12 +6,14 @@ use std::{
 };
 
 use super::{
+    conditions::runtimes,
     exit,
     output::{print, say, style},
 };
 use crate::{
     error::{Context, Error, Result},
     profile::{self, Profile, Server},
+    runtime::{Runtime, containers},
     suite::Suite,
     words,
 };
@@ -20,13 +22,21 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Servers that are installed here
+    /// Servers that are installed here, or are in an image
     #[arg(required_unless_present_any = ["compare", "command", "print_example"], value_name = "SERVER")]
     servers: Vec<String>,
 
     /// Try a server of your own, as this file describes it
     #[arg(long, value_name = "FILE")]
     command: Option<PathBuf>,
+
+    /// Where they run; in containers from the image that `ci/setup servers` makes
+    #[arg(long = "on", value_name = "RUNTIME", value_parser = runtimes())]
+    runtime: Option<Runtime>,
+
+    /// Run them in containers of this image of the local Docker Engine
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
 
     /// Try nothing; print a description for --command to begin with
     #[arg(long, exclusive = true)]
@@ -42,16 +52,17 @@ pub struct Args {
 
     /// Try nothing; tell in which cells two profiles differ that were kept with --json
     #[arg(long, num_args = 2, value_names = ["A.JSON", "B.JSON"],
-          conflicts_with_all = ["servers", "command", "json", "markdown"])]
+          conflicts_with_all = ["servers", "command", "runtime", "image", "json", "markdown"])]
     compare: Option<Vec<PathBuf>>,
 }
 
 const AFTER_HELP: &str = "\
 Each question is tried on a server of its own, with a private configuration, on a loopback
-address. No server that runs already is touched, and nothing is left.
+address. No server that runs already is touched, and nothing is left. Containers have the
+network of this machine, and new certificates come into them while they run; no image is pulled.
 
 Exit codes: 0 every question has an answer, or two profiles are the same; 1 they differ;
-2 a question has no answer; 3 a server is not installed.";
+2 a question has no answer; 3 a server or an image is missing.";
 
 /// Tries and tells, or compares.
 ///
@@ -66,9 +77,11 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         return Ok(exit::AS_EXPECTED);
     }
     let own = args.command.as_deref().map(described).transpose()?;
-    let servers = args.servers.iter().map(|name| find(suite, name)).collect::<Result<Vec<_>>>()?;
+    let servers = args.servers.iter().map(|name| find(suite, name));
+    let servers = servers.chain(own.as_ref().map(Ok)).map(|server| placed(server?, args));
+    let servers = servers.collect::<Result<Vec<_>>>()?;
     let mut whole = true;
-    for server in servers.into_iter().chain(&own) {
+    for server in &servers {
         let began = std::time::Instant::now();
         let profile = tokio::select! {
             profile = profile::profile(server) => profile?,
@@ -107,6 +120,20 @@ fn find<'s>(suite: &'s Suite, name: &str) -> Result<&'s Server> {
         };
         Error::usage(format!("no server is called `{name}`")).hint(hint)
     })
+}
+
+/// The server where it was asked for.
+fn placed(server: &Server, args: &Args) -> Result<Server> {
+    let image = args.image.as_ref().map(|image| &*image.clone().leak()).or(server.image);
+    match (args.runtime, image) {
+        (Some(Runtime::Processes), Some(image)) => Err(Error::usage(format!(
+            "{} is in the image {image}, and no process of this machine",
+            server.name
+        ))
+        .hint("leave out `--on processes`, or the image")),
+        (Some(Runtime::Containers), None) => Ok(Server { image: Some(containers::SERVERS), ..*server }),
+        (_, image) => Ok(Server { image, ..*server }),
+    }
 }
 
 fn described(path: &Path) -> Result<Server> {

@@ -18,6 +18,7 @@ const NEEDED: [(&str, &str); 2] =
 #[serde(deny_unknown_fields)]
 struct Description {
     name: String,
+    image: Option<String>,
     program: String,
     #[serde(default)]
     version: Vec<String>,
@@ -83,6 +84,7 @@ impl Server {
         let ways = description.reload.into_iter().map(Reload::way).collect::<Result<Vec<_>, _>>();
         Ok(Self {
             name: description.name.leak(),
+            image: description.image.map(|image| &*image.leak()),
             program: description.program.leak(),
             apart: None,
             package: None,

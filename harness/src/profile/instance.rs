@@ -13,20 +13,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    process::{Child, Command},
+    process::Command,
     time::timeout,
 };
 
-use super::{Client, Denial, Server, Way, program::Program};
+use super::{Client, Denial, Server, Signal, Way, program::Program, running::Running, telling::telling};
 use crate::{
     error::{Context, Error, Result},
     leash,
     pki::Credential,
     procfs,
+    runtime::containers::foreign::{Image, Task},
     service::{BUNDLE_FILE, HEALTH_PORT, RUN},
     words,
 };
@@ -34,8 +34,6 @@ use crate::{
 /// How long a server may take until it serves: eight virtual machines of Erlang that start at once on two
 /// cores took 29 s.
 const READY: Duration = Duration::from_mins(1);
-/// How long one may take to end before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
 /// How long a command of its own may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long preparations may take: a database on a busy machine is slow.
@@ -67,7 +65,7 @@ pub(crate) struct Instance<'l> {
     lists: bool,
     service: Option<Vec<(String, String)>>,
     installed: Files,
-    child: Option<Child>,
+    running: Option<Running>,
 }
 
 /// The files of a credential, as they lie there.
@@ -103,7 +101,7 @@ impl<'l> Instance<'l> {
             lists: lists.is_some(),
             service,
             installed: Files::default(),
-            child: None,
+            running: None,
         };
         instance.make_folder(&instance.home)?;
         instance.make_folder(&instance.credentials())?;
@@ -119,7 +117,7 @@ impl<'l> Instance<'l> {
         {
             instance.run(command, arguments, "prepare.log", PREPARED).await?;
         }
-        instance.spawn()?;
+        instance.spawn().await?;
         Ok(instance)
     }
 
@@ -142,7 +140,7 @@ impl<'l> Instance<'l> {
     /// If it refuses, or is not there any more.
     pub async fn reload(&mut self, way: &Way) -> Result<String> {
         match way {
-            Way::Signal(signal) => self.signal((*signal).into()),
+            Way::Signal(signal) => self.signal(*signal).await,
             Way::Say { socket, commands, .. } => self.say(socket, commands).await,
             Way::Run { command, .. } => {
                 let [command, arguments @ ..] = *command else { return Ok(String::new()) };
@@ -150,7 +148,7 @@ impl<'l> Instance<'l> {
             }
             Way::Restart => {
                 self.stop().await;
-                self.spawn()?;
+                self.spawn().await?;
                 Ok(String::new())
             }
         }
@@ -198,8 +196,7 @@ impl<'l> Instance<'l> {
 
     /// How it has ended, if it has.
     pub fn ended(&mut self) -> Option<String> {
-        let status = self.child.as_mut()?.try_wait().ok()??;
-        Some(status.code().map_or_else(|| "was killed".into(), |code| format!("exits with code {code}")))
+        self.running.as_mut()?.ended()
     }
 
     /// How much it has said so far: a mark for [`Self::said_since`].
@@ -233,12 +230,17 @@ impl<'l> Instance<'l> {
         words::brief(&line.replace(&*self.home.to_string_lossy(), "..."), 200)
     }
 
-    fn spawn(&mut self) -> Result<()> {
+    async fn spawn(&mut self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log());
         let log = log.context(|| format!("cannot write {}", self.log().display()))?;
         let arguments = self.server.command.iter().map(|argument| self.fill(argument));
-        let child = self.command(&self.program.path, arguments, &log)?.spawn();
-        self.child = Some(child.context(|| format!("cannot start {}", self.program.path.display()))?);
+        let program = &self.program.path;
+        self.running = Some(if let Some(image) = &self.program.image {
+            Running::Container(image.start(&self.task(program, arguments), log).await?)
+        } else {
+            let child = self.command(program, arguments, &log)?.spawn();
+            Running::Process(child.context(|| format!("cannot start {}", program.display()))?)
+        });
         Ok(())
     }
 
@@ -250,28 +252,70 @@ impl<'l> Instance<'l> {
         log_name: &str,
         limit: Duration,
     ) -> Result<String> {
+        let path = PathBuf::from(self.fill(command));
+        let arguments = arguments.iter().map(|argument| self.fill(argument));
+        let (ended, said) = match &self.program.image {
+            Some(image) => self.run_in(image, &path, arguments, limit).await?,
+            None => self.run_here(&path, arguments, log_name, limit).await?,
+        };
+        if ended {
+            return Ok(said);
+        }
+        let last = said.trim_end().lines().next_back().unwrap_or("it said nothing");
+        Err(Error::new(format!("{} fails: {}", path.display(), self.brief(last))))
+    }
+
+    /// Whether a command ended well, and what it said.
+    async fn run_here(
+        &self,
+        path: &Path,
+        arguments: impl Iterator<Item = String>,
+        log_name: &str,
+        limit: Duration,
+    ) -> Result<(bool, String)> {
         let log_path = self.home.join(log_name);
         let log = File::create(&log_path);
         let log = log.context(|| format!("cannot write in {}", self.home.display()))?;
-        let path = PathBuf::from(self.fill(command));
-        let arguments = arguments.iter().map(|argument| self.fill(argument));
-        let mut child = self
-            .command(&path, arguments, &log)?
-            .spawn()
-            .context(|| format!("cannot start {}", path.display()))?;
+        let child = self.command(path, arguments, &log)?.spawn();
+        let mut child = child.context(|| format!("cannot start {}", path.display()))?;
         let ended = timeout(limit, child.wait()).await;
         let said = fs::read(&log_path).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).into_owned();
+        if let Ok(status) = ended {
+            return Ok((status.is_ok_and(|status| status.success()), said));
+        }
         let last = said.trim_end().lines().next_back().unwrap_or("it said nothing");
-        match ended {
-            Ok(Ok(status)) if status.success() => Ok(said),
-            Ok(_) => Err(Error::new(format!("{} fails: {}", path.display(), self.brief(last)))),
-            Err(_) => Err(Error::new(format!(
-                "{} does not end in {} s: {}",
-                path.display(),
-                limit.as_secs(),
-                self.brief(last)
-            ))),
+        let (path, limit, last) = (path.display(), limit.as_secs(), self.brief(last));
+        Err(Error::new(format!("{path} does not end in {limit} s: {last}")))
+    }
+
+    /// The same in the container in which the server runs, or in one of its own while it does not.
+    async fn run_in(
+        &self,
+        image: &Image,
+        path: &Path,
+        arguments: impl Iterator<Item = String>,
+        limit: Duration,
+    ) -> Result<(bool, String)> {
+        let task = self.task(path, arguments);
+        let (code, said) = match &self.running {
+            Some(Running::Container(container)) => container.run(&task.command, limit).await?,
+            _ => image.run(&task, limit).await?,
+        };
+        Ok((code == 0, said))
+    }
+
+    /// A command as a container runs it.
+    fn task(&self, program: &Path, arguments: impl Iterator<Item = String>) -> Task<'_> {
+        let program = std::iter::once(program.display().to_string());
+        let (run, environment) = ((RUN.to_owned(), self.run.to_owned()), self.server.environment.iter());
+        let environment = environment.map(|(name, value)| ((*name).to_owned(), self.fill(value)));
+        Task {
+            run: self.run,
+            home: Some(&self.home),
+            user: self.program.user_or_ours(),
+            command: program.chain(arguments.filter(|argument| !argument.is_empty())).collect(),
+            environment: std::iter::once(run).chain(environment).collect(),
         }
     }
 
@@ -282,9 +326,21 @@ impl<'l> Instance<'l> {
         log: &File,
     ) -> Result<Command> {
         let copy = || log.try_clone().context(|| "cannot share a log".into());
-        let mut command = match &self.service {
-            None => std::process::Command::new(program),
-            Some(_) => leash::command(program),
+        let mut command = match (&self.service, self.program.user) {
+            (None, _) => std::process::Command::new(program),
+            (Some(_), None) => leash::command(program),
+            // Nobody else gets through to the folder of a run: it stays who we are, and sees itself as another.
+            (Some(_), Some((user, group))) => {
+                let mut command = leash::command(Path::new("unshare"));
+                command.args([
+                    "--user",
+                    &format!("--map-user={user}"),
+                    &format!("--map-group={group}"),
+                    "--",
+                ]);
+                command.arg(program);
+                command
+            }
         };
         command
             .args(arguments.filter(|argument| !argument.is_empty()))
@@ -296,7 +352,7 @@ impl<'l> Instance<'l> {
             .stdout(copy()?)
             .stderr(copy()?)
             .process_group(0);
-        if let Some((user, group)) = self.program.user {
+        if let Some((user, group)) = self.owner() {
             command.uid(user).gid(group);
         }
         let mut command = Command::from(command);
@@ -306,22 +362,18 @@ impl<'l> Instance<'l> {
 
     /// Ends it, and all that it started.
     pub async fn stop(&mut self) {
-        let _ = self.signal(Signal::TERM);
-        if let Some(mut child) = self.child.take() {
-            let _ = timeout(GRACE, child.wait()).await;
-            // Workers and generations of before go with it.
-            procfs::kill_in(&self.home);
-            let _ = child.wait().await;
+        if let Some(running) = self.running.take() {
+            running.stop(&self.home).await;
         }
     }
 
-    fn signal(&mut self, signal: Signal) -> Result<String> {
+    async fn signal(&mut self, signal: Signal) -> Result<String> {
         if let Some(ended) = self.ended() {
             return Err(Error::new(format!("{} {ended}: {}", self.server.name, self.last_words())));
         }
-        let pid = self.child.as_ref().and_then(Child::id).and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        let pid = pid.ok_or_else(|| Error::new(format!("{} does not run", self.server.name)))?;
-        kill_process(pid, signal).context(|| format!("cannot signal {}", self.server.name))?;
+        let name = self.server.name;
+        let running = self.running.as_ref().ok_or_else(|| Error::new(format!("{name} does not run")))?;
+        running.signal(signal).await.context(|| format!("cannot tell {name} to reload"))?;
         Ok(String::new())
     }
 
@@ -390,9 +442,14 @@ impl<'l> Instance<'l> {
     }
 
     fn give(&self, path: &Path) -> Result<()> {
-        let Some((user, group)) = self.program.user else { return Ok(()) };
+        let Some((user, group)) = self.owner() else { return Ok(()) };
         std::os::unix::fs::chown(path, Some(user), Some(group))
             .context(|| format!("cannot give {} to user {user}", path.display()))
+    }
+
+    /// Whose its files and processes are, if not ours.
+    fn owner(&self) -> Option<(u32, u32)> {
+        self.program.user.filter(|_| self.service.is_none())
     }
 
     fn credentials(&self) -> PathBuf {
@@ -418,33 +475,7 @@ impl Drop for Instance<'_> {
 /// The file of revocation lists.
 const LISTS: &str = "lists.pem";
 
-/// The last line that is about certificates, or about trouble.
-fn telling(said: &str) -> Option<&str> {
-    let about = |words: &'static [&'static str]| {
-        said.lines().rev().find(move |line| {
-            let line = line.to_ascii_lowercase();
-            words.iter().any(|word| line.contains(word))
-        })
-    };
-    about(&["certificate", "x509", "private key"])
-        .or_else(|| about(&["ssl", "tls", "pem"]))
-        .or_else(|| about(&["err", "fatal", "fail", "alert"]))
-}
-
 /// A denial in an answer: how a client learns it.
 pub(super) fn refused(denial: &Denial) -> String {
     format!("refused: {denial}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_about_certificates_tells_more_than_one_about_trouble_and_that_more_than_none() {
-        let said = "ready\nSSL: verify failed\n[emerg] cannot load certificate \"tls.crt\"\nerror: exit\n";
-        assert_eq!(telling(said), Some("[emerg] cannot load certificate \"tls.crt\""));
-        assert_eq!(telling("started\nfatal: no port\nbye\n"), Some("fatal: no port"));
-        assert_eq!(telling("ready\nbye\n"), None);
-    }
 }

@@ -20,7 +20,10 @@ use crate::{
     history::Leaf,
     pki::{Authority, Credential, Identity, Validity},
     run::{RunFolder, shared_folder},
-    runtime::processes::{nth, reserve},
+    runtime::{
+        containers,
+        processes::{nth, reserve},
+    },
     service::TLS_PORT,
 };
 
@@ -94,6 +97,9 @@ impl<'s> Lab<'s> {
 
     fn remove(&self) -> std::io::Result<()> {
         crate::procfs::kill_in(self.folder.path());
+        if self.program.image.is_some() {
+            containers::remove_run(self.folder.id()).map_err(std::io::Error::other)?;
+        }
         match fs::remove_dir_all(self.folder.path()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

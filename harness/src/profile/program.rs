@@ -8,14 +8,22 @@ use std::{
 };
 
 use super::Server;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    runtime::containers::foreign::{Image, Task},
+};
 
 /// Where systems keep daemons, whatever `PATH` says.
 const DAEMONS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 /// How long a program may take to say its version.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The version of a program that cannot say it.
+const UNKNOWN: &str = "of unknown version";
 
-/// The program of a server, on this machine.
+/// Finds a program in the `PATH` of an image, says where, and becomes it.
+const FIND: &str = r#"path=$(command -v "$0") && echo "$path" && exec "$path" "$@" 2>&1"#;
+
+/// The program of a server, on this machine or in an image.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Its file, or a link to it: some are told by their name what to be.
@@ -24,6 +32,8 @@ pub struct Program {
     pub version: String,
     /// User and group as whom it must run; none if as we do.
     pub(super) user: Option<(u32, u32)>,
+    /// The image that it is in; none if it is on this machine.
+    pub(super) image: Option<Image>,
 }
 
 impl Program {
@@ -32,16 +42,13 @@ impl Program {
     /// # Errors
     /// If it is not installed, does not say its version, or there is nobody to run it as.
     pub async fn find(server: &Server) -> Result<Self> {
+        if let Some(image) = server.image {
+            return Self::find_in(Image::find(image).await?, server).await;
+        }
         let path = Self::file(server)?;
-        let user = if server.unprivileged && rustix::process::geteuid().is_root() {
-            Some(user().ok_or_else(|| {
-                Error::missing(format!("{} refuses to run as root, and there is no other user", server.name))
-            })?)
-        } else {
-            None
-        };
+        let user = other_user(server)?;
         if server.version.is_empty() {
-            return Ok(Self { path, version: "of unknown version".into(), user });
+            return Ok(Self { path, version: UNKNOWN.into(), user, image: None });
         }
         let asked = tokio::process::Command::new(&path)
             .args(server.version)
@@ -58,7 +65,41 @@ impl Program {
         let said = [said.stdout, said.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         let version = said.lines().next().unwrap_or_default().trim().to_owned();
-        Ok(Self { path, version, user })
+        Ok(Self { path, version, user, image: None })
+    }
+
+    /// Finds the program of a server in an image, where a shell looks for it.
+    async fn find_in(image: Image, server: &Server) -> Result<Self> {
+        let user = other_user(server)?;
+        let command = ["sh", "-c", FIND, server.program];
+        let fixed = server.environment.iter().filter(|(_, value)| !value.contains('{'));
+        let task = Task {
+            run: "version",
+            home: None,
+            user: user.unwrap_or_else(ours),
+            command: command.iter().chain(server.version).map(|word| (*word).to_owned()).collect(),
+            environment: fixed.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        let said = match server.version {
+            [] => None,
+            _ => Some(image.run(&task, LIMIT).await?.1),
+        };
+        let Some(said) = said else {
+            return Ok(Self {
+                path: server.program.into(),
+                version: UNKNOWN.into(),
+                user,
+                image: Some(image),
+            });
+        };
+        let mut lines = said.lines().map(str::trim);
+        let path = lines.next().filter(|line| line.starts_with('/')).ok_or_else(|| {
+            Error::missing(format!("there is no `{}` in the image {}", server.program, image.name())).hint(
+                "`program` is a name in the PATH of the image, or an absolute path; the image needs `sh`",
+            )
+        })?;
+        let version = lines.next().unwrap_or_default().to_owned();
+        Ok(Self { path: path.into(), version, user, image: Some(image) })
     }
 
     /// The file of the program of a server, by looking for it alone.
@@ -82,11 +123,31 @@ impl Program {
         self.user.is_some()
     }
 
+    /// As whom it runs, be it as we do.
+    pub(super) fn user_or_ours(&self) -> (u32, u32) {
+        self.user.unwrap_or_else(ours)
+    }
+
     /// The folder that it is in, with its helpers.
     pub(super) fn folder(&self) -> PathBuf {
-        let file = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        let here = self.image.is_none();
+        let file = here.then(|| self.path.canonicalize().ok()).flatten().unwrap_or_else(|| self.path.clone());
         file.parent().unwrap_or(Path::new("/")).to_owned()
     }
+}
+
+/// As whom a server must run, if not as we do.
+fn other_user(server: &Server) -> Result<Option<(u32, u32)>> {
+    if !server.unprivileged || !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let nobody =
+        || Error::missing(format!("{} refuses to run as root, and there is no other user", server.name));
+    user().ok_or_else(nobody).map(Some)
+}
+
+fn ours() -> (u32, u32) {
+    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
 }
 
 /// Where it may be: the newest of several versions first, then a folder of its own, then `PATH`.
@@ -125,6 +186,7 @@ mod tests {
     async fn a_server_that_is_not_installed_is_missing_and_says_what_to_install() {
         let server = Server {
             name: "nothing",
+            image: None,
             program: "notafter-no-such-program",
             apart: Some("/nowhere"),
             package: Some("nothing-server"),

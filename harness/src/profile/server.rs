@@ -17,7 +17,9 @@ use super::Protocol;
 pub struct Server {
     /// What people call it.
     pub name: &'static str,
-    /// Its program, found in `PATH` and where systems keep their daemons.
+    /// The image that has it, if it is to run in containers; none if it is a process of this machine.
+    pub image: Option<&'static str>,
+    /// Its program, found in `PATH` and where systems keep their daemons; in an image in its `PATH` alone.
     pub program: &'static str,
     /// A folder with the program in `bin`, or with one folder a version that is so; Debian keeps some servers
     /// apart.
@@ -71,7 +73,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Hangup => "SIGHUP",
             Self::User1 => "SIGUSR1",

@@ -8,6 +8,7 @@
 mod control;
 pub(super) mod elf;
 pub(super) mod engine;
+pub(crate) mod foreign;
 mod image;
 mod init;
 mod leftovers;
@@ -16,6 +17,7 @@ mod pod;
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -38,9 +40,13 @@ use super::{Cluster, Pod, Runtime};
 use crate::{
     error::{Context, Error, Result},
     history::Recorder,
+    multicall::is_foreign,
     run::RunFolder,
     system::System,
 };
+
+/// The image of the servers that others wrote, as `ci/setup servers` makes it.
+pub const SERVERS: &str = "notafter/servers:latest";
 
 /// In the first process of a container this never returns.
 pub(super) fn dispatch() {
@@ -49,6 +55,11 @@ pub(super) fn dispatch() {
 
 pub(super) async fn available() -> Result<()> {
     engine::check(&engine::connect()?).await
+}
+
+/// What is missing for servers that others wrote; none if nothing is, or Docker itself.
+pub(super) fn lacks_servers() -> Option<Error> {
+    leftovers::with_docker((), async |docker| foreign::servers(docker).await).err()
 }
 
 pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recorder) -> Result<Cluster> {
@@ -65,8 +76,15 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
         engine::control_group(&place.docker).map(Ok),
     )
     .await?;
+    let executable = if system.services.iter().any(|service| is_foreign(&service.program)) {
+        foreign::servers(&place.docker).await?;
+        elf::put(folder)?
+    } else {
+        PathBuf::new()
+    };
     let run = pod::Run {
         docker: &place.docker,
+        executable: &executable,
         system,
         folder,
         recorder,

@@ -29,7 +29,7 @@ use testcontainers::bollard::{Docker, models::NetworkCreateRequest};
 
 use self::pki::Authorities;
 pub use self::pki::Files;
-use super::containers::{self, engine};
+use super::containers::{self, elf, engine};
 use crate::{
     error::{Context, Error, Result},
     pki::Validity,
@@ -115,7 +115,7 @@ pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
         ..Default::default()
     };
     docker.create_network(request).await.context(|| format!("cannot create the network {network}"))?;
-    node::put_executable(folder)?;
+    elf::put(folder)?;
     let workers = (1..=spec.workers).map(|number| format!("worker-{number}"));
     let names = [CONTROL_PLANE.to_owned()].into_iter().chain(workers).enumerate();
     let starts = names.map(|(number, name)| node::start(&docker, folder, &network, number, name));

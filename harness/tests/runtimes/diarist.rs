@@ -15,8 +15,10 @@ use tokio::{
 
 pub const DIARY: &str = "diary";
 
-pub const PROGRAMS: [Program; 2] =
-    [Program { name: "diarist", main: diarist }, Program { name: "orphan", main: orphan }];
+pub const PROGRAMS: [Program; 2] = [
+    Program { name: "diarist", main: diarist, foreign: false },
+    Program { name: "orphan", main: orphan, foreign: false },
+];
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a program")]
 fn diarist(config: Config) -> u8 {

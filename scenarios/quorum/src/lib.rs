@@ -22,8 +22,12 @@ pub use writer::Writer;
 pub fn suite() -> Suite {
     Suite {
         programs: vec![
-            Program { name: "etcd-member", main: |config| notafter::foreign::main(&member::SERVER, &config) },
-            Program { name: "writer", main: stack::life::main::<Writer> },
+            Program {
+                name: "etcd-member",
+                main: |config| notafter::foreign::main(&member::SERVER, &config),
+                foreign: true,
+            },
+            Program { name: "writer", main: stack::life::main::<Writer>, foreign: false },
         ],
         systems: vec![system],
         templates: scenarios::templates(),

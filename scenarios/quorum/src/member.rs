@@ -5,6 +5,7 @@ use notafter::profile::{Protocol, Server};
 /// Elections are quick, so that a run is: the defaults are 100 and 1000 ms.
 pub const SERVER: Server = Server {
     name: "etcd",
+    image: None,
     program: "etcd",
     apart: None,
     package: Some("etcd-server"),
@@ -22,9 +23,9 @@ pub const SERVER: Server = Server {
         "--election-timeout=500",
         "--pre-vote={settings.pre_vote}",
         "--listen-client-urls=https://{address}:{port}",
-        "--advertise-client-urls=https://{address}:{port}",
+        "--advertise-client-urls=https://{host}:{port}",
         "--listen-peer-urls=https://{address}:{peer.port}",
-        "--initial-advertise-peer-urls=https://{address}:{peer.port}",
+        "--initial-advertise-peer-urls=https://{host}:{peer.port}",
         "--initial-cluster={peer.members}",
         "--cert-file={chain}",
         "--key-file={key}",

@@ -4,6 +4,7 @@ use notafter::profile::{Protocol, Server};
 
 pub const SERVER: Server = Server {
     name: "etcd",
+    image: None,
     program: "etcd",
     apart: None,
     package: Some("etcd-server"),

@@ -4,6 +4,7 @@ use notafter::profile::{Protocol, Server, Way};
 
 pub const SERVER: Server = Server {
     name: "haproxy",
+    image: None,
     program: "haproxy",
     apart: None,
     package: Some("haproxy"),

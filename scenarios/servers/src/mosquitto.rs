@@ -4,6 +4,7 @@ use notafter::profile::{Protocol, Server, Signal, Way};
 
 pub const SERVER: Server = Server {
     name: "mosquitto",
+    image: None,
     program: "mosquitto",
     apart: None,
     package: Some("mosquitto"),

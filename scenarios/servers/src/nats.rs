@@ -4,6 +4,7 @@ use notafter::profile::{Protocol, Server, Signal, Way};
 
 pub const SERVER: Server = Server {
     name: "nats",
+    image: None,
     program: "nats-server",
     apart: None,
     package: Some("nats-server"),

@@ -4,6 +4,7 @@ use notafter::profile::{Protocol, Server, Signal, Way};
 
 pub const SERVER: Server = Server {
     name: "nginx",
+    image: None,
     program: "nginx",
     apart: None,
     package: Some("nginx-light"),

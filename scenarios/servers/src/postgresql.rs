@@ -4,6 +4,7 @@ use notafter::profile::{Protocol, Server, Signal, Way};
 
 pub const SERVER: Server = Server {
     name: "postgresql",
+    image: None,
     program: "postgres",
     apart: Some("/usr/lib/postgresql"),
     package: Some("postgresql"),

@@ -11,6 +11,7 @@ use notafter::profile::{Protocol, Server, Way};
 
 pub const SERVER: Server = Server {
     name: "rabbitmq",
+    image: None,
     program: "rabbitmq-server",
     apart: Some("/usr/lib/rabbitmq"),
     package: Some("rabbitmq-server"),

@@ -4,6 +4,7 @@ use notafter::profile::{Protocol, Server, Way};
 
 pub const SERVER: Server = Server {
     name: "redis",
+    image: None,
     program: "redis-server",
     apart: None,
     package: Some("redis-server"),

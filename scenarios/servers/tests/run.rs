@@ -1,22 +1,31 @@
-//! Every server that is installed behaves as its committed profile says: `cargo test --test run profile`.
+//! Every server that is installed behaves as its committed profile says, and so do two small ones in containers:
+//! `cargo test --test run profile`.
 
 use std::{path::Path, process::ExitCode};
 
 use notafter::{
     profile::{self, Profile, Server},
     report::Style,
+    runtime::containers,
     testing::{self, Trial},
 };
 
 fn main() -> ExitCode {
-    let built_in = servers::SERVERS.into_iter().map(|server| trial(server, server.name));
+    let built_in = servers::SERVERS.into_iter().map(|server| trial(&server, server.name));
     // What is described in a file is what is compiled in.
     let described = Server::from_toml(profile::EXAMPLE, "the example").expect("a server");
-    testing::main_with(servers::suite(), built_in.chain([trial(described, "nginx")]).collect())
+    let in_containers =
+        servers::SERVERS.into_iter().filter(|server| ["nginx", "redis"].contains(&server.name));
+    let in_containers = in_containers
+        .map(|server| trial(&Server { image: Some(containers::SERVERS), ..server }, server.name));
+    let all = built_in.chain([trial(&described, "nginx")]).chain(in_containers);
+    testing::main_with(servers::suite(), all.collect())
 }
 
-fn trial(server: Server, expected: &'static str) -> Trial {
-    Trial::ignorable(format!("profile/{}", server.name), async move || {
+fn trial(server: &Server, expected: &'static str) -> Trial {
+    let server = *server;
+    let place = server.image.map_or("", |_| "::containers");
+    Trial::ignorable(format!("profile/{}{place}", server.name), async move || {
         match profile::Program::find(&server).await.map_err(|error| error.to_string()) {
             Ok(_) => behaves(&server, expected).await.map(|()| None),
             Err(missing) if testing::requires(testing::SERVERS) => Err(missing),

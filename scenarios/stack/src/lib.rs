@@ -64,14 +64,14 @@ pub fn suite() -> Suite {
 pub fn programs() -> Vec<Program> {
     use life::main;
     vec![
-        Program { name: "manager", main: main::<manager::Manager> },
-        Program { name: "source", main: main::<source::Source> },
-        Program { name: "archive", main: main::<archive::Archive> },
-        Program { name: "auth", main: main::<auth::Auth> },
-        Program { name: "processor", main: main::<processor::Processor> },
-        Program { name: "ingest", main: main::<ingest::Ingest> },
-        Program { name: "search", main: main::<search::Search> },
-        Program { name: "spotlight", main: main::<spotlight::Spotlight> },
-        Program { name: "gateway", main: main::<gateway::Gateway> },
+        Program { name: "manager", main: main::<manager::Manager>, foreign: false },
+        Program { name: "source", main: main::<source::Source>, foreign: false },
+        Program { name: "archive", main: main::<archive::Archive>, foreign: false },
+        Program { name: "auth", main: main::<auth::Auth>, foreign: false },
+        Program { name: "processor", main: main::<processor::Processor>, foreign: false },
+        Program { name: "ingest", main: main::<ingest::Ingest>, foreign: false },
+        Program { name: "search", main: main::<search::Search>, foreign: false },
+        Program { name: "spotlight", main: main::<spotlight::Spotlight>, foreign: false },
+        Program { name: "gateway", main: main::<gateway::Gateway>, foreign: false },
     ]
 }

@@ -3,10 +3,15 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
-    os::unix::ffi::OsStringExt,
+    os::unix::{ffi::OsStringExt, fs::PermissionsExt},
     path::PathBuf,
+};
+
+use crate::{
+    error::{Context, Result},
+    run::RunFolder,
 };
 
 // Offsets and values of the ELF-64 Object File Format, version 1.5 draft 2, figures 2 to 7.
@@ -19,6 +24,23 @@ const PROGRAM_HEADER_COUNT: usize = 56;
 const SECTION_HEADER_SIZES: usize = 58;
 const LOAD: u64 = 1;
 const INTERPRETER: u64 = 3;
+
+/// Puts what is loaded of this executable into the folder of a run, for containers of images that do not have
+/// it. Gives where.
+pub(in crate::runtime) fn put(folder: &RunFolder) -> Result<PathBuf> {
+    let path = place(folder);
+    File::open("/proc/self/exe")
+        .and_then(loaded)
+        .and_then(|(bytes, _)| fs::write(&path, bytes))
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+        .context(|| format!("cannot write the executable of containers to {}", path.display()))?;
+    Ok(path)
+}
+
+/// Where [`put`] puts this executable.
+pub(in crate::runtime) fn place(folder: &RunFolder) -> PathBuf {
+    folder.service("notafter")
+}
 
 /// The part of an executable that is loaded, still a valid executable, and the path of its loader
 /// if it has one.

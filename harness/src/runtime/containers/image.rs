@@ -20,7 +20,8 @@ use crate::error::{Context, Error, Result};
 
 /// The name of every image of ours; the tag is a hash of the content.
 pub(super) const NAME: &str = "notafter/self";
-const ENTRYPOINT: &str = "/notafter";
+/// Where this executable is in a container.
+pub(super) const ENTRYPOINT: &str = "/notafter";
 /// Bytes of the hash that make the tag.
 const TAG_LENGTH: usize = 12;
 /// Loaded by name, so never listed; part of libc itself since glibc 2.34.

@@ -182,7 +182,10 @@ async fn networks(docker: &Docker, label: &str) -> Result<Vec<Thing>> {
 }
 
 /// Works with Docker from wherever, in a runtime or not; gives `nothing` where there is no Docker.
-fn with_docker<T: Send>(nothing: T, work: impl AsyncFnOnce(&Docker) -> Result<T> + Send) -> Result<T> {
+pub(super) fn with_docker<T: Send>(
+    nothing: T,
+    work: impl AsyncFnOnce(&Docker) -> Result<T> + Send,
+) -> Result<T> {
     let Ok(docker) = connect() else { return Ok(nothing) };
     let work = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -13,7 +13,7 @@ use std::{
 use testcontainers::{
     GenericImage, ImageExt,
     bollard::{Docker, query_parameters::InspectContainerOptions},
-    core::Mount,
+    core::{AccessMode, Mount},
     runners::AsyncRunner,
 };
 use tokio::{
@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use super::{
+    SERVERS,
     control::{self, Line},
     engine::{SERVICE, labels},
     image,
@@ -32,6 +33,7 @@ use super::{
 use crate::{
     error::{Context, Error, Result},
     history::{ProcessChange, Recorder},
+    multicall::is_foreign,
     run::{RunFolder, write_private},
     runtime::{launch, lay_out, observer},
     service::RUN,
@@ -56,6 +58,8 @@ pub(super) struct Run<'a> {
     pub recorder: &'a Recorder,
     /// The tag of the image.
     pub image: &'a str,
+    /// This executable, for images that do not have it.
+    pub executable: &'a Path,
     /// The name of the network.
     pub network: &'a str,
     /// The control group to put the containers into, if it matters.
@@ -102,7 +106,15 @@ impl Run<'_> {
         let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
         let logs = self.folder.log(&service.name);
         let logs = logs.parent().unwrap_or(self.folder.path());
-        GenericImage::new(image::NAME, self.image)
+        // A server that others wrote is started by us, but where it is installed.
+        let foreign = is_foreign(&service.program);
+        let image = if foreign {
+            let (name, tag) = SERVERS.split_once(':').unwrap_or((SERVERS, "latest"));
+            GenericImage::new(name, tag).with_entrypoint(image::ENTRYPOINT)
+        } else {
+            GenericImage::new(image::NAME, self.image)
+        };
+        let request = image
             .with_container_name(format!("{id}-{}", service.name))
             // By which the others find it: Docker's DNS knows host names since 20.10.
             .with_hostname(&service.name)
@@ -123,7 +135,17 @@ impl Run<'_> {
                 host.cgroup_parent.clone_from(&control_group);
                 // If the harness dies, its containers end by themselves; they leave nothing then.
                 host.auto_remove = Some(true);
-            })
+            });
+        if !foreign {
+            return request;
+        }
+        let executable = self.executable.to_string_lossy();
+        request
+            .with_mount(
+                Mount::bind_mount(executable, image::ENTRYPOINT).with_access_mode(AccessMode::ReadOnly),
+            )
+            // One that refuses to be root gets a user namespace of its own.
+            .with_security_opt("seccomp=unconfined")
     }
 
     /// Waits until the container's first process has connected.

@@ -3,8 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File},
-    os::unix::fs::PermissionsExt,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -32,7 +31,6 @@ use crate::{
 
 /// What `ci/setup kubernetes` makes.
 const IMAGE: &str = "notafter/node:latest";
-const EXECUTABLE: &str = "notafter";
 /// What lies in the run's folder of a node, and where it is in the node.
 const MOUNTS: [(&str, &str); 2] = [("kubernetes", "/etc/kubernetes"), ("kubelet", KUBELET)];
 /// No command in a node takes longer: `kubeadm certs renew all` takes 11 s without an API.
@@ -45,16 +43,6 @@ pub(super) async fn image(docker: &Docker) -> Result<()> {
             .because(error)
             .hint("`ci/setup kubernetes` builds it, once, in some minutes")
     })
-}
-
-/// Puts what is needed of this executable where nodes find it.
-pub(super) fn put_executable(folder: &RunFolder) -> Result<()> {
-    let path = folder.service(EXECUTABLE);
-    File::open("/proc/self/exe")
-        .and_then(elf::loaded)
-        .and_then(|(bytes, _)| fs::write(&path, bytes))
-        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
-        .context(|| format!("cannot write the executable of nodes to {}", path.display()))
 }
 
 /// Starts a node, which waits for [`lay_out`] from there.
@@ -74,7 +62,7 @@ pub(super) async fn start(
     }
     let bind = |from: &Path, to: &str| format!("{}:{to}", from.display());
     let mut binds = vec![
-        bind(&folder.service(EXECUTABLE), "/notafter:ro"),
+        bind(&elf::place(folder), "/notafter:ro"),
         bind(&home, FOLDER),
         bind(&logs, LOGS),
         bind(&pods, "/var/log/pods"),
