@@ -63,6 +63,10 @@ fn main() -> ExitCode {
             the_page_of_orders_fits_every_screen_and_has_no_error,
         ),
         trial(
+            "the_page_of_a_blast_fits_every_screen_and_has_no_error",
+            the_page_of_a_blast_fits_every_screen_and_has_no_error,
+        ),
+        trial(
             "the_page_of_the_past_fits_every_screen_and_has_no_error",
             the_page_of_the_past_fits_every_screen_and_has_no_error,
         ),
@@ -102,6 +106,17 @@ fn the_page_of_orders_fits_every_screen_and_has_no_error(browser: &Path) {
     let said = user.run(&["orders", "stack", "--start", "needs-first", "--strength", "2", "--ways", "none"]);
     let page = user.run(&["report", "last", "--as", "html"]).out;
     assert!(page.contains("class=\"edge\"") && page.contains("✕"), "no graph or no crash:\n{}", said.all());
+    fits(browser, &user, &page);
+}
+
+/// Two certificates: one that takes something down after a restart only, and one that many rely on.
+fn the_page_of_a_blast_fits_every_screen_and_has_no_error(browser: &Path) {
+    let user = User::new();
+    let file = user.state().join("blast.html");
+    let said = user.run(&["blast", "stack", "--only", "auth", "--page", &file.to_string_lossy()]);
+    let page = fs::read_to_string(&file);
+    let page = page.unwrap_or_else(|error| panic!("{error}: {}", said.all()));
+    assert!(page.contains("auth/") && page.contains("--only auth"), "{page}");
     fits(browser, &user, &page);
 }
 

@@ -23,7 +23,7 @@ mod zoo;
 mod tests;
 
 pub use ablation::ablation;
-pub use blast::{Blast, Effect, Heals, Radius, SCHEMA as BLAST_SCHEMA, blast, blast_json, radii};
+pub use blast::{Blast, Effect, Heals, Radius, SCHEMA as BLAST_SCHEMA, blast, blast_json, blast_page, radii};
 pub use html::{Log, page};
 pub use json::{SCHEMA, json, schema};
 pub use junit::junit;

@@ -1,5 +1,7 @@
 //! `notafter blast`: which operations fail when which certificate has expired.
 
+use std::{fs, path::PathBuf};
+
 use super::{
     conditions::Conditions,
     exit, find, interrupt,
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     blast,
-    error::Result,
+    error::{Error, Result},
     history::History,
     report::{self, Blast, Effect},
     suite::Suite,
@@ -31,6 +33,10 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+
+    /// Write the matrix as a page for a browser, too
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
 }
 
 const AFTER_HELP: &str = "\
@@ -89,6 +95,17 @@ fn tell(args: &Args, system: &str, runs: &[(blast::Of, Vec<History>)]) -> Result
     } else {
         report::blast(&radii, style())
     })?;
+    if let Some(path) = &args.page {
+        let only = args.only.join(",");
+        let verb = ["blast", &args.name, "--only", &only];
+        let again = args.conditions.again(if only.is_empty() { &verb[..2] } else { &verb });
+        let page = report::blast_page(system, args.conditions.runtime.name(), &radii, &again);
+        fs::write(path, page).map_err(|error| {
+            Error::usage(format!("cannot write {}", path.display()))
+                .because(error)
+                .hint("choose another place with --page FILE; --json prints the same")
+        })?;
+    }
     let effects = || radii.iter().flat_map(|radius| &radius.operations).map(|(_, effect)| *effect);
     let hurts = |effect| matches!(effect, Effect::Down | Effect::Sleeps);
     Ok(if effects().any(hurts) || radii.iter().any(|radius| radius.fails_open) {

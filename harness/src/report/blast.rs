@@ -1,5 +1,7 @@
 //! The blast radius of certificates as a matrix: which operations fail when which one has expired.
 
+mod page;
+
 use std::collections::HashSet;
 
 use comfy_table::{Cell, Color};
@@ -16,6 +18,8 @@ use crate::{
     measure::{Credential, Measurements, failing, total},
     words,
 };
+
+pub use page::blast_page;
 
 /// Names the shape of the JSON object; it changes when a field goes or means something else.
 pub const SCHEMA: &str = "notafter/blast/1";
@@ -84,12 +88,8 @@ pub fn radii(blasts: &[Blast<'_>]) -> Vec<Radius> {
 
 /// The matrix for a terminal, with what its marks mean.
 pub fn blast(radii: &[Radius], style: Style) -> String {
-    let operations: Vec<&str> = radii
-        .first()
-        .map(|one| one.operations.iter().map(|(name, _)| name.as_str()).collect())
-        .unwrap_or_default();
     let header: Vec<&str> =
-        ["certificate of"].into_iter().chain(operations).chain(["heals", "fails"]).collect();
+        ["certificate of"].into_iter().chain(operations(radii)).chain(["heals", "fails"]).collect();
     let mut matrix = table(style, &header);
     for radius in radii {
         let name = Cell::new(radius.of.to_string());
@@ -97,8 +97,6 @@ pub fn blast(radii: &[Radius], style: Style) -> String {
         let open = if radius.fails_open { Cell::new("OPEN").fg(Color::Red) } else { Cell::new("closed") };
         matrix.add_row([name].into_iter().chain(effects).chain([Cell::new(radius.heals.word()), open]));
     }
-    let down = radii.iter().filter(|radius| radius.worst() == Effect::Down).count() as u64;
-    let sleepers = radii.iter().filter(|radius| radius.worst() == Effect::Sleeps).count() as u64;
     let why: Vec<String> = radii
         .iter()
         .filter_map(|radius| match &radius.heals {
@@ -109,11 +107,26 @@ pub fn blast(radii: &[Radius], style: Style) -> String {
     format!(
         "{}\n  DOWN until people repair it; SLEEPS: it works while everything runs, and is down after the next \
          restart;\n  a time: it failed so long and worked again by itself; \u{b7} it did not fail; ? cannot tell\n\n\
-         the end of {} brings something down at once, of {} more only after a restart\n{}",
+         {}\n{}",
         lines(&matrix),
-        words::counted(down, "certificate"),
-        words::count(sleepers),
+        sentence(radii),
         why.concat(),
+    )
+}
+
+/// The names of the operations, in the order of the columns.
+fn operations(radii: &[Radius]) -> Vec<&str> {
+    let Some(first) = radii.first() else { return Vec::new() };
+    first.operations.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// What matters most, in a sentence without a full stop.
+fn sentence(radii: &[Radius]) -> String {
+    let count = |wanted| radii.iter().filter(|radius| radius.worst() == wanted).count() as u64;
+    format!(
+        "the end of {} brings something down at once, of {} more only after a restart",
+        words::counted(count(Effect::Down), "certificate"),
+        words::count(count(Effect::Sleeps)),
     )
 }
 
@@ -171,13 +184,22 @@ impl Radius {
 }
 
 impl Effect {
-    fn cell(self) -> Cell {
+    fn word(self) -> String {
         match self {
-            Self::Works => Cell::new("\u{b7}"),
-            Self::Fails(for_us) => Cell::new(words::span(for_us)),
-            Self::Sleeps => Cell::new("SLEEPS").fg(Color::Yellow),
-            Self::Down => Cell::new("DOWN").fg(Color::Red),
-            Self::Unknown => Cell::new("?"),
+            Self::Works => "\u{b7}".into(),
+            Self::Fails(for_us) => words::span(for_us),
+            Self::Sleeps => "SLEEPS".into(),
+            Self::Down => "DOWN".into(),
+            Self::Unknown => "?".into(),
+        }
+    }
+
+    fn cell(self) -> Cell {
+        let cell = Cell::new(self.word());
+        match self {
+            Self::Sleeps => cell.fg(Color::Yellow),
+            Self::Down => cell.fg(Color::Red),
+            Self::Works | Self::Fails(_) | Self::Unknown => cell,
         }
     }
 }
@@ -324,6 +346,11 @@ mod tests {
         ];
         let blasts: Vec<_> =
             runs.iter().map(|(of, running, restarted)| Blast { of, running, restarted }).collect();
-        insta::assert_snapshot!(blast(&radii(&blasts), Style::default()));
+        let radii = radii(&blasts);
+        insta::assert_snapshot!(blast(&radii, Style::default()));
+        let page = blast_page("stack", "processes", &radii, "notafter blast stack");
+        let cells = |class: &str| page.matches(&format!("<td class=\"{class}\">")).count();
+        assert_eq!((cells("never"), cells("crashed")), (1, 1), "{page}");
+        assert!(page.contains("the end of 1 certificate brings something down at once"), "{page}");
     }
 }
