@@ -13,7 +13,10 @@ use std::{
 
 use common::{User, ignored_without, wait};
 use libtest_mimic::{Arguments, Trial};
-use notafter::pki::{Authority, Identity, Validity};
+use notafter::{
+    pki::{Authority, Identity, Validity},
+    profile::{self, Profile, UNKNOWN},
+};
 
 /// What Debian and others call it.
 const BROWSERS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
@@ -67,6 +70,10 @@ fn main() -> ExitCode {
             the_page_of_a_blast_fits_every_screen_and_has_no_error,
         ),
         trial(
+            "the_page_of_a_profile_fits_every_screen_and_has_no_error",
+            the_page_of_a_profile_fits_every_screen_and_has_no_error,
+        ),
+        trial(
             "the_page_of_the_past_fits_every_screen_and_has_no_error",
             the_page_of_the_past_fits_every_screen_and_has_no_error,
         ),
@@ -118,6 +125,22 @@ fn the_page_of_a_blast_fits_every_screen_and_has_no_error(browser: &Path) {
     let page = page.unwrap_or_else(|error| panic!("{error}: {}", said.all()));
     assert!(page.contains("auth/") && page.contains("--only auth"), "{page}");
     fits(browser, &user, &page);
+}
+
+/// Of what is kept as an expectation, with an answer that nobody found.
+fn the_page_of_a_profile_fits_every_screen_and_has_no_error(browser: &Path) {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/servers/profiles");
+    let read = |server: &str| {
+        let path = kept.join(server).with_extension("json");
+        let text = fs::read_to_string(&path);
+        let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_str::<Profile>(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let mut profiles = ["nginx", "postgresql"].map(read);
+    profiles[0].cells[0].answer = UNKNOWN.into();
+    let page = profile::page(&profiles);
+    assert!(page.contains("What nginx and postgresql do with certificates"), "{page}");
+    fits(browser, &User::new(), &page);
 }
 
 fn the_page_of_the_past_fits_every_screen_and_has_no_error(browser: &Path) {

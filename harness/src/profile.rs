@@ -10,6 +10,7 @@ mod client;
 mod described;
 pub(crate) mod instance;
 mod lab;
+mod page;
 mod program;
 mod protocol;
 mod reloading;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use client::Client;
 pub use described::EXAMPLE;
+pub use page::page;
 pub use program::Program;
 pub use protocol::{Denial, Protocol};
 pub use server::{Server, Signal, Way};

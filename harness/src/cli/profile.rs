@@ -50,9 +50,13 @@ pub struct Args {
     #[arg(long)]
     markdown: bool,
 
+    /// Write a page for a browser, too, with all of them
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+
     /// Try nothing; tell in which cells two profiles differ that were kept with --json
     #[arg(long, num_args = 2, value_names = ["A.JSON", "B.JSON"],
-          conflicts_with_all = ["servers", "command", "runtime", "image", "json", "markdown"])]
+          conflicts_with_all = ["servers", "command", "runtime", "image", "json", "markdown", "page"])]
     compare: Option<Vec<PathBuf>>,
 }
 
@@ -80,7 +84,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let servers = args.servers.iter().map(|name| find(suite, name));
     let servers = servers.chain(own.as_ref().map(Ok)).map(|server| placed(server?, args));
     let servers = servers.collect::<Result<Vec<_>>>()?;
-    let mut whole = true;
+    let mut profiles = Vec::new();
     for server in &servers {
         let began = std::time::Instant::now();
         let profile = tokio::select! {
@@ -90,8 +94,17 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         let took = words::span(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
         say(format_args!("{} was asked in {took}", server.name));
         print(&tell(&profile, args)?)?;
-        whole &= profile.unknown() == 0;
+        profiles.push(profile);
+        if let Some(path) = &args.page {
+            // Each time: who interrupts the next has what there is.
+            fs::write(path, profile::page(&profiles)).map_err(|error| {
+                Error::usage(format!("cannot write {}", path.display()))
+                    .because(error)
+                    .hint("choose another place with --page FILE")
+            })?;
+        }
     }
+    let whole = profiles.iter().all(|profile| profile.unknown() == 0);
     Ok(if whole { exit::AS_EXPECTED } else { exit::UNKNOWN })
 }
 

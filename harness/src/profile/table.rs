@@ -90,7 +90,7 @@ fn summary(profile: &Profile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::Cell;
+    use crate::profile::{Cell, page};
 
     #[test]
     fn a_profile_reads_the_same_in_a_terminal_and_in_a_wiki() {
@@ -113,5 +113,11 @@ mod tests {
             ],
         };
         insta::assert_snapshot!(format!("{}\n{}", table(&profile, Style::default()), markdown(&profile)));
+        let page = page(&[profile]);
+        for shown in
+            ["What redis does with certificates", "it answers `+OK`; first new 67 ms", "class=\"unknown\""]
+        {
+            assert!(page.contains(shown), "no `{shown}` in {page}");
+        }
     }
 }
