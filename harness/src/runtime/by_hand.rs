@@ -14,12 +14,13 @@ address() { jq -r .listen \"$RUN/services/$1/config.json\"; }
 pid() { lsof -t -i \"tcp@$(address \"$1\")\" -s TCP:LISTEN; }
 "
             .into(),
-            // The first process of a container supervises, the second is the service.
+            // The first process of a container supervises, its child is the service. By its parent, not by
+            // its number: those begin again at the lowest, so a child may come before its parent in a list.
             Self::Containers => format!(
                 "\
 address() {{ docker inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}:{TLS_PORT}' \
                  \"${{RUN##*/}}-$1\"; }}
-pid() {{ docker top \"${{RUN##*/}}-$1\" -eo pid | sed -n 3p; }}
+pid() {{ pgrep -P \"$(docker inspect -f '{{{{.State.Pid}}}}' \"${{RUN##*/}}-$1\")\"; }}
 "
             ),
         }
