@@ -2,7 +2,7 @@
 
 mod starting;
 
-use std::{fmt, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     fault::Damage,
-    history::{Purpose, StepKind, Tail, What},
+    history::{Alert, AlertRule, Purpose, StepKind, Tail, What},
     pki::{Credential, Files, Manner, Validity},
     sightings::Sightings,
     supervise::Order,
@@ -207,13 +207,20 @@ impl fmt::Display for Step {
 /// Looks at every certificate that is in use on the wire. There must be one to complain about.
 fn identify(context: &Context) -> Result<()> {
     let mut sightings = Sightings::new(context.system());
-    Tail::from_start(&context.recorder).look(|event| drop(sightings.take(event)));
+    let mut told = HashSet::new();
+    Tail::from_start(&context.recorder).look(|event| {
+        sightings.take(event);
+        if let What::Alert(Alert { rule: AlertRule::Expiry, leaf: Some(leaf), .. }) = &event.what {
+            told.insert(leaf.clone());
+        }
+    });
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let ending = sightings.all().filter(|(_, sighting)| {
         let leaf = &sighting.leaf;
-        // Past the middle of its life a certificate is worth a look; renewal is due at two thirds.
-        now - leaf.not_before > (leaf.not_after - leaf.not_before) / 2
+        // Whoever was told of one looks at it. Else it is worth a look past the middle of its life; renewal is
+        // due at two thirds.
+        told.contains(leaf) || now - leaf.not_before > (leaf.not_after - leaf.not_before) / 2
     });
     if ending.count() == 0 {
         return Err(Error::new("no certificate in use has ended or is about to: something else is wrong"));
