@@ -260,6 +260,18 @@ fn a_runtime_that_is_missing_is_an_exit_code_of_its_own() {
     assert!(common::runs(&user.state().join("runs")).is_empty(), "something was run");
 }
 
+/// Where a minute is short, an alert comes before half of a life is over: nothing is wrong yet with what it
+/// is about, but for being told of.
+#[test]
+fn who_is_told_of_an_end_looks_at_that_certificate_however_early() {
+    let user = User::new();
+    let said = user.run(&["run", "aware-2022/with-alerts", "--scale", "1m=5ms", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let at = |milestone: &str| json["milestones"][milestone].as_f64();
+    let [found, expired] = ["cause_found_ms", "expired_ms"].map(at);
+    assert!(found.is_some_and(|found| expired.is_none_or(|end| found < end)), "{}{}", said.out, said.err);
+}
+
 /// One run, and everything that is said of it.
 #[test]
 fn a_run_says_the_same_to_people_to_machines_and_to_its_folder() {
