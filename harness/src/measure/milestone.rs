@@ -105,7 +105,9 @@ pub fn milestones(
         events.map(|event| event.at).min()
     };
     let ends = |wanted: fn(&Step<'_>) -> bool| {
-        course.steps.iter().filter(move |step| wanted(step)).filter_map(|step| step.ended)
+        // One that went wrong has found nothing and deployed nothing.
+        let right = course.steps.iter().filter(move |step| step.error.is_none() && wanted(step));
+        right.filter_map(|step| step.ended)
     };
     let passed = |in_use: bool| {
         let passed = credentials.iter().filter_map(|credential| credential.expired);

@@ -47,6 +47,22 @@ fn milestones_are_those_of_the_post_mortem() {
 }
 
 #[test]
+fn a_step_that_went_wrong_has_found_nothing_and_deployed_nothing() {
+    let failed = |script: Script, step: u32, kind: StepKind, span: std::ops::Range<u64>| {
+        let error = Some("the disk is full".to_owned());
+        script
+            .at(span.start, What::StepBegan { step, title: "a try".into(), kind })
+            .at(span.end, What::StepEnded { step, error })
+    };
+    let script = failed(Script::outage(), 7, StepKind::Diagnose, 2_300..2_500);
+    let script = failed(script, 8, StepKind::Rotate, 4_300..4_400);
+    with(script, |measured| {
+        assert_eq!(measured.milestones.cause_found, None);
+        assert_eq!(measured.milestones.repair_deployed, Some(ms(4_200)));
+    });
+}
+
+#[test]
 fn without_a_user_the_first_refusal_is_the_first_failure() {
     let script = Script::expiry().refuses("search", "archive", 2_100..2_500, Refusal::Expired);
     with(script, |measured| assert_eq!(measured.milestones.first_failure, Some(ms(2_100))));
