@@ -4,11 +4,13 @@
 mod ablate;
 mod alerts;
 mod blast;
+mod breaking;
 mod completions;
 mod conditions;
 mod doctor;
 pub mod exit;
 mod find;
+mod heal;
 mod history;
 mod interrupt;
 mod inventory;
@@ -95,6 +97,10 @@ enum Command {
     Profile(profile::Args),
     /// Bring up a cluster of Kubernetes whose certificates are ours
     Kube(kube::Args),
+    /// Break the certificates of a namespace of your own Kubernetes for a while, and put them back
+    Break(breaking::Args),
+    /// Put back what a run of `break` has changed, after it was killed
+    Heal(heal::Args),
     /// Show the report of a run of the past
     Report(report::Args),
     /// Remove what dead runs left behind
@@ -158,6 +164,8 @@ fn execute(suite: &Suite, command: &Command) -> Result<u8> {
         Command::Alerts(args) => alerts::run(args),
         Command::Profile(args) => runtime.block_on(profile::run(suite, args)),
         Command::Kube(args) => runtime.block_on(kube::run(args)),
+        Command::Break(args) => runtime.block_on(breaking::run(args)),
+        Command::Heal(args) => runtime.block_on(heal::run(args)),
         Command::Sweep(args) => sweep::run(args),
         Command::Doctor => runtime.block_on(doctor::run()),
         Command::Completions(args) => completions::run(args, Cli::command()),

@@ -14,7 +14,11 @@ use std::{
 
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::{error::Result, run::RunFolder};
+use crate::{
+    error::{Context, Result},
+    run::RunFolder,
+    runtime::existing,
+};
 
 /// The environment variable that makes this executable a guardian: the folder of its run.
 const GUARDIAN: &str = "NOTAFTER_GUARDIAN";
@@ -59,7 +63,9 @@ pub(crate) fn dispatch() {
     let Some(folder) = std::env::var_os(GUARDIAN).map(PathBuf::from) else { return };
     let ended_by_itself = matches!(std::io::stdin().read(&mut [0]), Ok(1));
     if !ended_by_itself {
-        clean_up(&RunFolder::open(&folder));
+        let folder = RunFolder::open(&folder);
+        clean_up(&folder);
+        put_back(&folder);
     }
     std::process::exit(0);
 }
@@ -83,6 +89,20 @@ pub fn clean_up(folder: &RunFolder) -> Vec<String> {
         left.push(error.to_string());
     }
     left
+}
+
+/// Puts back what a run has changed in somebody's cluster. Where that does not work, its log says why, and
+/// `heal` tries again.
+fn put_back(folder: &RunFolder) {
+    if !existing::is_left(folder) {
+        return;
+    }
+    let put_back = tokio::runtime::Runtime::new()
+        .context(|| "cannot start".into())
+        .and_then(|runtime| runtime.block_on(existing::put_back(folder)));
+    if let Err(error) = put_back {
+        let _ = std::fs::write(folder.log("guardian"), format!("{error}\n"));
+    }
 }
 
 struct Post {

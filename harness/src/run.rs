@@ -17,6 +17,7 @@ use crate::{
 /// ```text
 /// history.jsonl   what happened, the only input of checks and reports
 /// journal.jsonl   the undo of every fault, synced before the fault
+/// objects.jsonl   the same of a cluster that is somebody's, while there is something to undo
 /// system.toml     the system that it was made on, as `show` writes it
 /// result.json     what `run --json` prints
 /// report.txt      what `run` prints

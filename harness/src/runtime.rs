@@ -3,6 +3,7 @@
 
 pub mod by_hand;
 pub mod containers;
+pub mod existing;
 pub mod kubernetes;
 pub mod processes;
 

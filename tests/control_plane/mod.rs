@@ -1,5 +1,8 @@
 //! A real API server over a real etcd, as child processes that die with the test.
 
+#[allow(dead_code, reason = "not every test needs all of it")]
+pub mod company;
+
 use std::{
     fs::{self, File},
     net::TcpListener,
@@ -31,6 +34,7 @@ pub struct ControlPlane {
     /// What issued its serving certificate.
     pub authority: Authority,
     /// What it serves.
+    #[allow(dead_code, reason = "not every test needs it")]
     pub serving: Credential,
     /// Where it listens.
     pub address: String,
@@ -134,6 +138,20 @@ impl ControlPlane {
         let body = serde_json::to_vec(object).expect("JSON");
         let request = Request::new(collection).create(&PostParams::default(), body).expect("a request");
         self.client.request::<Value>(request).await.unwrap_or_else(|error| panic!("{collection}: {error}"));
+    }
+
+    /// An object by its path, as the API server has it now.
+    pub async fn get(&self, path: &str) -> Value {
+        let request = Request::new(path).list(&ListParams::default()).expect("a request");
+        self.client.request(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Changes an object by a merge patch.
+    pub async fn patch(&self, collection: &str, name: &str, patch: &Value) {
+        let how = kube::core::params::PatchParams::default();
+        let patch = kube::core::params::Patch::Merge(patch);
+        let request = Request::new(collection).patch(name, &how, &patch).expect("a request");
+        self.client.request::<Value>(request).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 
     /// What a user has asked for until now: verbs and resources.

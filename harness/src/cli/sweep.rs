@@ -15,7 +15,7 @@ use crate::{
     error::{Context, Result},
     guardian, procfs,
     run::{self, RunFolder, state_folder},
-    runtime::containers,
+    runtime::{containers, existing},
     service::{CONFIG, RUN},
     words,
 };
@@ -65,6 +65,13 @@ pub fn run(args: &Args) -> Result<u8> {
     }
     if let Some(keep) = args.keep {
         lines.push(forget(keep)?);
+    }
+    for run in run::runs(&state_folder()).iter().filter(|run| existing::is_left(run) && !run.in_use()) {
+        whole = false;
+        let id = run.id();
+        complain(format_args!(
+            "run {id} has not put back what it changed in a cluster\nhint: `notafter heal {id}` does"
+        ));
     }
     if lines.is_empty() {
         lines.push("nothing is left over\n".into());
@@ -124,7 +131,7 @@ fn forget(keep: usize) -> Result<String> {
     let runs = run::runs(&state_folder());
     let old = &runs[..runs.len().saturating_sub(keep)];
     let mut gone = 0;
-    for run in old.iter().filter(|run| !run.in_use()) {
+    for run in old.iter().filter(|run| !run.in_use() && !existing::is_left(run)) {
         fs::remove_dir_all(run.path()).context(|| format!("cannot remove {}", run.path().display()))?;
         gone += 1;
     }

@@ -198,6 +198,13 @@ impl Certificate {
         self.der = Arc::default();
     }
 
+    /// The organization of its subject (X.520); to Kubernetes, the group that a client is of.
+    pub fn organization(&self) -> Option<String> {
+        let (_, parsed) = X509Certificate::from_der(&self.der).ok()?;
+        let found = parsed.subject().iter_organization().next()?;
+        found.as_str().ok().map(ToOwned::to_owned)
+    }
+
     /// All names that it has, but for its subject.
     pub(super) fn called_also(&self) -> impl Iterator<Item = &str> + Clone {
         self.names.iter().map(String::as_str).chain(self.common_name.as_deref())

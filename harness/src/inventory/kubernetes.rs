@@ -61,12 +61,10 @@ impl Api {
     /// If the kubeconfig or its context cannot be used, or the server is not reached within 30 s.
     pub async fn ask(&self, passwords: &[String]) -> Result<Told> {
         let config = self.config().await?;
+        let client = self.client_of(config.clone())?;
         let (host, port) = (config.cluster_url.host(), config.cluster_url.port_u16().unwrap_or(443));
         let server = host.and_then(|host| Target::parse(&format!("{host}:{port}")).ok()?);
         let at = config.cluster_url.to_string();
-        let client = Client::try_from(config).map_err(|error| {
-            Error::usage(format!("{}: its context cannot be used", self.kubeconfig.display())).because(error)
-        })?;
         let mut told = Told { server, ..Told::default() };
         for (path, kind) in self.collections() {
             match timeout(LIMIT, list(&client, &path)).await {
@@ -86,6 +84,20 @@ impl Api {
             }
         }
         Ok(told)
+    }
+
+    /// Somebody who can ask it. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// If the kubeconfig or its context cannot be used.
+    pub async fn client(&self) -> Result<Client> {
+        self.client_of(self.config().await?)
+    }
+
+    fn client_of(&self, config: Config) -> Result<Client> {
+        Client::try_from(config).map_err(|error| {
+            Error::usage(format!("{}: its context cannot be used", self.kubeconfig.display())).because(error)
+        })
     }
 
     async fn config(&self) -> Result<Config> {
@@ -160,7 +172,7 @@ fn unlisted(kind: &str, status: &Status) -> Source {
 }
 
 /// What was at the bottom of it: everything above says only who was asked by whom.
-fn root(error: &dyn std::error::Error) -> String {
+pub(crate) fn root(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .last()
         .map(ToString::to_string)
