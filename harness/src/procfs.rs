@@ -76,14 +76,24 @@ pub fn variable(pid: u32, name: &str) -> Option<String> {
     (!value.is_empty()).then_some(value)
 }
 
+/// Ids of the children of a process, those included that have ended and whose status nobody took.
+pub fn children_of(parent: u32) -> Vec<u32> {
+    children(parent).map(|(pid, _)| pid).collect()
+}
+
 /// Ids of the children of a process that have ended and whose status nobody took.
 pub fn zombies_of(parent: u32) -> Vec<u32> {
-    let is_one = |pid: &u32| {
-        let fields = stat(*pid);
-        let mut fields = fields.iter().flat_map(|fields| fields.split_whitespace());
-        fields.next() == Some("Z") && fields.next().and_then(|field| field.parse().ok()) == Some(parent)
-    };
-    pids().filter(is_one).collect()
+    children(parent).filter(|(_, state)| state == "Z").map(|(pid, _)| pid).collect()
+}
+
+/// The children of a process, each with its state.
+fn children(parent: u32) -> impl Iterator<Item = (u32, String)> {
+    pids().filter_map(move |pid| {
+        let stat = stat(pid)?;
+        let mut fields = stat.split_whitespace();
+        let state = fields.next()?.to_owned();
+        (fields.next()?.parse() == Ok(parent)).then_some((pid, state))
+    })
 }
 
 /// Kills every process of a run until two looks in a row find none. Gives how many were killed.

@@ -6,6 +6,8 @@ mod bench;
 mod diarist;
 #[path = "runtimes/docker.rs"]
 mod docker;
+#[path = "runtimes/hydra.rs"]
+mod hydra;
 
 use std::{net::IpAddr, process::ExitCode, time::Duration};
 
@@ -15,12 +17,14 @@ use notafter::{
     guardian,
     history::ProcessChange,
     multicall,
-    runtime::{Order, Runtime, containers},
+    pki::{Authority, Identity, Validity},
+    runtime::{Cluster, Order, Runtime, containers},
 };
 use rustix::process::Signal;
 
 fn main() -> ExitCode {
-    multicall::dispatch(&diarist::PROGRAMS);
+    let [diarist, orphan] = diarist::PROGRAMS;
+    multicall::dispatch(&[diarist, orphan, hydra::PROGRAM]);
     if let Some(order) = std::env::var_os(bench::HOST) {
         return bench::host(&order);
     }
@@ -53,6 +57,12 @@ fn main() -> ExitCode {
                 nor_does_one_whose_guardians_were_killed,
             ),
             trial(runtime, "what_nobody_could_remove_is_swept", what_nobody_could_remove_is_swept),
+            trial_if(
+                hydra::lacks,
+                runtime,
+                "a_server_that_others_wrote_ends_whole",
+                a_server_that_others_wrote_ends_whole,
+            ),
         ]);
     }
     trials.extend(docker::trials());
@@ -65,7 +75,23 @@ fn trial<F: Future<Output = ()>>(
     name: &str,
     claim: impl Fn(Runtime) -> F + Send + 'static,
 ) -> Trial {
+    trial_if(|_| None, runtime, name, claim)
+}
+
+/// The same, ignored where something else is missing, too: servers that others wrote.
+fn trial_if<F: Future<Output = ()>>(
+    lacks: fn(Runtime) -> Option<String>,
+    runtime: Runtime,
+    name: &str,
+    claim: impl Fn(Runtime) -> F + Send + 'static,
+) -> Trial {
     Trial::ignorable_test(format!("{}::{name}", runtime.name()), move || {
+        if let Some(missing) = lacks(runtime) {
+            if notafter::testing::requires(notafter::testing::SERVERS) {
+                return Err(missing.into());
+            }
+            return Ok(Completion::ignored_with(missing));
+        }
         let tokio = tokio::runtime::Runtime::new().expect("a runtime");
         tokio.block_on(async {
             if let Err(missing) = runtime.available().await {
@@ -243,6 +269,40 @@ async fn what_nobody_could_remove_is_swept(runtime: Runtime) {
     assert_eq!(bench::left_of(runtime, host.run()).await, Vec::<String>::new());
     assert!(!folder.service("left").exists(), "{} holds keys", folder.path().display());
     assert!(folder.history().exists(), "the evidence is gone");
+}
+
+/// It is killed, told to end, and ended; its worker has to go each time, and one is there after each start.
+async fn a_server_that_others_wrote_ends_whole(runtime: Runtime) {
+    let (system, word) = hydra::system(&format!("{}-{}", runtime.name(), std::process::id()));
+    let mesh = Authority::new("mesh").expect("an authority");
+    let own = mesh.issue(&Identity::service("hydra"), Validity::lasting(Duration::from_hours(1)));
+    let own = own.expect("a credential");
+    let lay = |cluster: &Cluster| cluster.install("hydra", "main", &own).expect("installed");
+    let bench = Bench::of(runtime, &system, lay).await;
+    let other_than = |before: Vec<u32>| {
+        let word = &word;
+        async move {
+            let is_new = || {
+                let workers = hydra::workers(word);
+                workers.len() == 1 && !before.contains(&workers[0])
+            };
+            until("one worker, and a new one", is_new).await;
+            hydra::workers(word)
+        }
+    };
+    let mut workers = other_than(Vec::new()).await;
+    for order in [Order::Kill, Order::Restart] {
+        bench.order("hydra", order).await;
+        workers = other_than(workers).await;
+    }
+    for order in [Order::End, Order::Stop] {
+        bench.order("hydra", order).await;
+        until("no worker", || hydra::workers(&word).is_empty()).await;
+        bench.order("hydra", Order::Start).await;
+        workers = other_than(workers).await;
+    }
+    bench.tear_down().await;
+    until("no worker", || hydra::workers(&word).is_empty()).await;
 }
 
 /// Longer than anything here takes, and short enough that nobody waits for a hang.

@@ -239,7 +239,9 @@ impl<'l> Instance<'l> {
             Running::Container(image.start(&self.task(program, arguments), log).await?)
         } else {
             let child = self.command(program, arguments, &log)?.spawn();
-            Running::Process(child.context(|| format!("cannot start {}", program.display()))?)
+            let mut child = child.context(|| format!("cannot start {}", program.display()))?;
+            // Taken, because waiting for a child closes it.
+            Running::Process { leash: child.stdin.take(), child }
         });
         Ok(())
     }
@@ -278,6 +280,7 @@ impl<'l> Instance<'l> {
         let log = log.context(|| format!("cannot write in {}", self.home.display()))?;
         let child = self.command(path, arguments, &log)?.spawn();
         let mut child = child.context(|| format!("cannot start {}", path.display()))?;
+        let _leash = child.stdin.take();
         let ended = timeout(limit, child.wait()).await;
         let said = fs::read(&log_path).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -327,11 +330,15 @@ impl<'l> Instance<'l> {
     ) -> Result<Command> {
         let copy = || log.try_clone().context(|| "cannot share a log".into());
         let mut command = match (&self.service, self.program.user) {
-            (None, _) => std::process::Command::new(program),
-            (Some(_), None) => leash::command(program),
+            (None, _) => {
+                let mut command = std::process::Command::new(program);
+                command.env(RUN, self.run).stdin(Stdio::null());
+                command
+            }
+            (Some(_), None) => leash::command(self.run, program),
             // Nobody else gets through to the folder of a run: it stays who we are, and sees itself as another.
             (Some(_), Some((user, group))) => {
-                let mut command = leash::command(Path::new("unshare"));
+                let mut command = leash::command(self.run, Path::new("unshare"));
                 command.args([
                     "--user",
                     &format!("--map-user={user}"),
@@ -344,11 +351,9 @@ impl<'l> Instance<'l> {
         };
         command
             .args(arguments.filter(|argument| !argument.is_empty()))
-            .env(RUN, self.run)
             .envs(self.server.environment.iter().map(|(name, value)| (name, self.fill(value))))
             // Whoever overwrites its environment is still found by its folder.
             .current_dir(&self.home)
-            .stdin(Stdio::null())
             .stdout(copy()?)
             .stderr(copy()?)
             .process_group(0);

@@ -3,7 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal as Number, kill_process};
-use tokio::{process::Child, time::timeout};
+use tokio::{
+    process::{Child, ChildStdin},
+    time::timeout,
+};
 
 use super::Signal;
 use crate::{
@@ -17,7 +20,11 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// A program that was started.
 pub(super) enum Running {
-    Process(Child),
+    Process {
+        child: Child,
+        /// What holds it, where it is on one.
+        leash: Option<ChildStdin>,
+    },
     Container(Container),
 }
 
@@ -25,10 +32,11 @@ impl Running {
     /// How it has ended, if it has.
     pub fn ended(&mut self) -> Option<String> {
         let code = match self {
-            Self::Process(child) => child.try_wait().ok()??.code(),
-            // A shell's way to tell a signal from a code.
-            Self::Container(container) => i32::try_from(container.ended()?).ok().filter(|code| *code <= 128),
+            Self::Process { child, .. } => child.try_wait().ok()??.code(),
+            Self::Container(container) => i32::try_from(container.ended()?).ok(),
         };
+        // A shell's way to tell a signal from a code.
+        let code = code.filter(|code| *code <= 128);
         Some(code.map_or_else(|| "was killed".into(), |code| format!("exits with code {code}")))
     }
 
@@ -38,7 +46,7 @@ impl Running {
     /// If it does not run.
     pub async fn signal(&self, signal: Signal) -> Result<()> {
         match self {
-            Self::Process(child) => kill(child, signal.into()),
+            Self::Process { child, .. } => kill(child, signal.into()),
             Self::Container(container) => container.signal(signal.name()).await,
         }
     }
@@ -46,9 +54,10 @@ impl Running {
     /// Ends it, and all that it started in its folder.
     pub async fn stop(self, home: &Path) {
         match self {
-            Self::Process(mut child) => {
+            Self::Process { mut child, leash } => {
                 let _ = kill(&child, Number::TERM);
                 let _ = timeout(GRACE, child.wait()).await;
+                drop(leash);
                 // Workers and generations of before go with it.
                 procfs::kill_in(home);
                 let _ = child.wait().await;

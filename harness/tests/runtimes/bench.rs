@@ -39,9 +39,14 @@ pub struct Bench {
 
 impl Bench {
     pub async fn up(runtime: Runtime) -> Self {
+        Self::of(runtime, &system(), lay_bundles).await
+    }
+
+    /// A cluster of another system, in whose mounts is put what it needs before it starts.
+    pub async fn of(runtime: Runtime, system: &System, lay: impl Fn(&Cluster)) -> Self {
         let runs = tempfile::tempdir().expect("a folder");
         let folder = RunFolder::create(runs.path(), "bench", 0).expect("a run's folder");
-        let (cluster, recorder) = bring_up(runtime, &folder).await;
+        let (cluster, recorder) = bring_up(runtime, system, &folder, lay).await;
         Self { cluster, recorder, folder, _runs: runs }
     }
 
@@ -162,7 +167,7 @@ pub fn host(order: &OsStr) -> ExitCode {
     tokio.block_on(async {
         let folder = RunFolder::create(Path::new(runs), "host", 0).expect("a run's folder");
         let _guard = Guard::post(&folder).expect("guardians");
-        let _cluster = bring_up(runtime, &folder).await;
+        let _cluster = bring_up(runtime, &system(), &folder, lay_bundles).await;
         {
             use std::io::Write;
             writeln!(std::io::stdout(), "{}", folder.id()).expect("a listener");
@@ -171,11 +176,22 @@ pub fn host(order: &OsStr) -> ExitCode {
     })
 }
 
-async fn bring_up(runtime: Runtime, folder: &RunFolder) -> (Cluster, Recorder) {
-    let recorder = Recorder::create(&folder.history(), Clock::start()).expect("a history");
-    let cluster = runtime.create(&system(), folder, &recorder).await.expect("a cluster");
+fn lay_bundles(cluster: &Cluster) {
     for service in ["left", "right"] {
         cluster.install_bundle(service, "main", "nothing").expect("installed");
+    }
+}
+
+async fn bring_up(
+    runtime: Runtime,
+    system: &System,
+    folder: &RunFolder,
+    lay: impl Fn(&Cluster),
+) -> (Cluster, Recorder) {
+    let recorder = Recorder::create(&folder.history(), Clock::start()).expect("a history");
+    let cluster = runtime.create(system, folder, &recorder).await.expect("a cluster");
+    lay(&cluster);
+    for service in system.services.iter().map(|service| service.name.as_str()) {
         cluster.order(service, Order::Start).await.expect("it starts");
         until_listening(&cluster, service).await;
     }
@@ -193,27 +209,31 @@ async fn until_listening(cluster: &Cluster, service: &str) {
 }
 
 pub fn system() -> System {
+    let service = |name: &str| service(name, "diarist");
+    System {
+        name: "bench".into(),
+        authorities: vec!["mesh".into()],
+        services: vec![service("left"), service("right")],
+    }
+}
+
+pub fn service(name: &str, program: &str) -> Service {
     let mount = Mount { authority: "mesh".into(), filled: Filled::ByItself };
-    let service = |name: &str| Service {
+    Service {
         name: name.into(),
-        program: "diarist".into(),
+        program: program.into(),
         start: notafter::system::Start::default(),
         needs: [].into(),
         serves: "main".into(),
         doors: [].into(),
         speaks: notafter::system::Speaks::default(),
-        mounts: [("main".into(), mount.clone())].into(),
+        mounts: [("main".into(), mount)].into(),
         issues: Vec::new(),
         well_known: true,
         external: false,
         reload: notafter::system::Reload::OnSignal,
         restart: notafter::system::Backoff::default(),
         settings: toml::Table::new(),
-    };
-    System {
-        name: "bench".into(),
-        authorities: vec!["mesh".into()],
-        services: vec![service("left"), service("right")],
     }
 }
 
@@ -287,7 +307,7 @@ pub async fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn processes() -> impl Iterator<Item = u32> {
+pub fn processes() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| std::str::from_utf8(entry.file_name().as_bytes()).ok()?.parse().ok())
 }
