@@ -25,7 +25,7 @@ use crate::{
     history::{Leaf, Outcome, Probe, Question, Recorder, Refusal, Side, Unreachable, What},
     pki::{Credential, Mark},
     runtime::Cluster,
-    system::Hop,
+    system::{Hop, Speaks},
 };
 
 /// Asks questions of the hops of one cluster and records the answers.
@@ -98,8 +98,9 @@ impl Prober {
     pub async fn intrude(&self, server: &str, question: Question, with: &Intruder) -> Probe {
         let hop = Hop { client: "intruder".into(), server: server.into(), mount: String::new() };
         let at = self.recorder.clock().now();
+        let caller = with.caller.clone().asking(self.speaks(server));
         let (presented, outcome) = match self.address(&hop) {
-            Ok(address) => self.round_trip(&with.caller, address, server, question).await,
+            Ok(address) => self.round_trip(&caller, address, server, question).await,
             Err(error) => (None, no_credential(&error)),
         };
         let took = self.recorder.clock().now() - at;
@@ -169,6 +170,17 @@ impl Prober {
         self.cluster.entrance(hop)
     }
 
+    /// Whether an intruder gets as far as to show what he has: he accepts the certificate of this server.
+    fn can_intrude(&self, server: &str, intruder: &Intruder) -> bool {
+        let serves =
+            self.cluster.system().service(server).and_then(|server| server.mounts.get(&server.serves));
+        serves.is_some_and(|mount| mount.authority == intruder.authority)
+    }
+
+    fn speaks(&self, server: &str) -> Speaks {
+        self.cluster.system().service(server).map(|server| server.speaks).unwrap_or_default()
+    }
+
     /// The caller of a hop with the credential that is installed now; read again only if it was replaced.
     /// From one that makes no sense the last good one is kept, as its service should.
     fn caller(&self, hop: &Hop) -> Result<Known> {
@@ -181,8 +193,7 @@ impl Prober {
         {
             return Ok(known.clone());
         }
-        let server = self.cluster.system().service(&hop.server);
-        let speaks = server.map(|server| server.speaks).unwrap_or_default();
+        let speaks = self.speaks(&hop.server);
         let made = Credential::read(&folder).map_err(Error::from).and_then(|credential| {
             Ok(Known {
                 mark: mark.clone(),
@@ -231,25 +242,29 @@ impl OpenConnection {
 
 /// Somebody who must not get in.
 pub struct Intruder {
+    /// Under which authority those present a certificate whom it calls.
+    authority: String,
     caller: Caller,
     leaf: Option<Leaf>,
 }
 
 impl Intruder {
-    /// One who shows this credential.
+    /// One who shows this credential, and calls those whose certificates are of this authority.
     ///
     /// # Errors
     /// If the credential cannot be used for TLS.
-    pub fn showing(credential: &Credential) -> Result<Self> {
-        Ok(Self { caller: Caller::with(credential)?, leaf: Some(credential.leaf().clone()) })
+    pub fn showing(authority: &str, credential: &Credential) -> Result<Self> {
+        let (caller, leaf) = (Caller::with(credential)?, Some(credential.leaf().clone()));
+        Ok(Self { authority: authority.to_owned(), caller, leaf })
     }
 
-    /// One who shows none, and trusts what this bundle trusts.
+    /// One who shows none, and trusts what this bundle of the authority trusts.
     ///
     /// # Errors
     /// If the bundle cannot be used.
-    pub fn without_certificate(bundle_pem: &str) -> Result<Self> {
-        Ok(Self { caller: Caller::without_certificate(bundle_pem)?, leaf: None })
+    pub fn without_certificate(authority: &str, bundle_pem: &str) -> Result<Self> {
+        let caller = Caller::without_certificate(bundle_pem)?;
+        Ok(Self { authority: authority.to_owned(), caller, leaf: None })
     }
 }
 

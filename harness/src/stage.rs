@@ -368,20 +368,22 @@ async fn inject_all(faults: &[Box<dyn AnyFault>], context: &Context) -> Result<V
     Ok(all)
 }
 
-/// Those who must not get in: without a certificate, with an expired one, with a foreign one.
+/// Those who must not get in, for each authority: without a certificate, with an expired one, with a foreign one.
 fn intruders(system: &System, pki: &Pki) -> Result<Vec<(Question, Intruder)>> {
-    let Some(authority) = system.authorities.last() else { return Ok(Vec::new()) };
-    let trusted = pki.authority(authority)?;
+    let foreign = Authority::new("foreign")?;
     let identity = Identity::client("intruder");
-    let expired = trusted.issue(&identity, Validity::ended(Duration::from_mins(1)))?;
-    let foreign = Authority::new("foreign")?
-        .issue(&identity, Validity::lasting(LIFETIME))?
-        .with_bundle(trusted.bundle());
-    Ok(vec![
-        (Question::WithoutCertificate, Intruder::without_certificate(&trusted.bundle())?),
-        (Question::WithExpired, Intruder::showing(&expired)?),
-        (Question::WithForeign, Intruder::showing(&foreign)?),
-    ])
+    let mut all = Vec::new();
+    for authority in &system.authorities {
+        let trusted = pki.authority(authority)?;
+        let expired = trusted.issue(&identity, Validity::ended(Duration::from_mins(1)))?;
+        let strange = foreign.issue(&identity, Validity::lasting(LIFETIME))?.with_bundle(trusted.bundle());
+        all.extend([
+            (Question::WithoutCertificate, Intruder::without_certificate(authority, &trusted.bundle())?),
+            (Question::WithExpired, Intruder::showing(authority, &expired)?),
+            (Question::WithForeign, Intruder::showing(authority, &strange)?),
+        ]);
+    }
+    Ok(all)
 }
 
 /// The last thing that a service said, for whoever waits for it.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use span::Span;
 
-use crate::{error::Error, service::TLS_PORT};
+use crate::{error::Error, profile::Protocol, service::TLS_PORT};
 
 /// What is under test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,14 +80,20 @@ pub enum Speaks {
     Http,
     /// HTTP/1.1: `GET /version`, which a member of etcd answers at both of its ports, quorum or none.
     Etcd,
+    /// `PostgreSQL`: TLS after an `SSLRequest`, then `SELECT 1`.
+    Postgres,
+    /// NATS: TLS after its `INFO`, then `CONNECT` and `PING`.
+    Nats,
 }
 
 impl Speaks {
-    /// The path that is asked for.
-    pub fn path(self) -> &'static str {
+    /// What is said, before TLS begins and after it.
+    pub fn protocol(self) -> Protocol {
         match self {
-            Self::Http => "/live",
-            Self::Etcd => "/version",
+            Self::Http => Protocol::Http("/live"),
+            Self::Etcd => Protocol::Http("/version"),
+            Self::Postgres => Protocol::Postgres,
+            Self::Nats => Protocol::Nats,
         }
     }
 

@@ -27,6 +27,7 @@ use crate::{
     error::{Context, Error, Result},
     history::{Leaf, Outcome, Question, Refusal, Side, Unreachable},
     pki::{self, Credential},
+    profile::{Denial, Protocol},
     system::Speaks,
 };
 
@@ -40,8 +41,8 @@ pub struct Caller {
     verifier: Arc<WebPkiServerVerifier>,
     /// Parsed once: parsing a key costs as much as a signature.
     identity: Option<Arc<SingleCertAndKey>>,
-    /// The path that it asks for.
-    path: &'static str,
+    /// What it says to whom it calls.
+    protocol: Protocol,
     /// A session belongs to the configuration that made it, so those who resume share one.
     resuming: Arc<OnceLock<Arc<ClientConfig>>>,
 }
@@ -65,7 +66,9 @@ impl Wire {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     wire: Wire,
-    path: &'static str,
+    protocol: Protocol,
+    /// Whether it was said with what a session begins.
+    greeted: bool,
 }
 
 impl Caller {
@@ -104,7 +107,7 @@ impl Caller {
             provider,
             verifier,
             identity: None,
-            path: Speaks::default().path(),
+            protocol: Speaks::default().protocol(),
             resuming: Arc::default(),
         })
     }
@@ -112,7 +115,7 @@ impl Caller {
     /// The same, who asks a server of this kind.
     #[must_use]
     pub fn asking(self, speaks: Speaks) -> Self {
-        Self { path: speaks.path(), ..self }
+        Self { protocol: speaks.protocol(), ..self }
     }
 
     /// Connects and does one round trip.
@@ -152,8 +155,9 @@ impl Caller {
         let other = |words: String| Outcome::Unreachable(Unreachable::Other(words));
         let config = self.config(question, wire).map_err(|error| other(error.to_string()))?;
         let name = ServerName::try_from(server.to_owned()).map_err(|error| other(error.to_string()))?;
-        let tcp = TcpStream::connect(address).await.map_err(|error| outcome_of(&error))?;
+        let mut tcp = TcpStream::connect(address).await.map_err(|error| outcome_of(&error))?;
         let _ = tcp.set_nodelay(true);
+        self.protocol.before(&mut tcp).await.map_err(|error| outcome_of(&error))?;
         let stream =
             TlsConnector::from(config).connect(name, tcp).await.map_err(|error| outcome_of(&error))?;
         // A resumed session shows nothing to the verifier.
@@ -164,7 +168,8 @@ impl Caller {
             wire.saw(leaf);
         }
         let resumed = stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-        let mut connection = Connection { stream, wire: wire.clone(), path: self.path };
+        let mut connection =
+            Connection { stream, wire: wire.clone(), protocol: self.protocol, greeted: false };
         if question == Question::Resumed && !resumed {
             // Take the ticket that comes with the answer, for the next time.
             return Err(match connection.ask(server).await {
@@ -205,9 +210,16 @@ impl Caller {
 impl Connection {
     /// One round trip.
     pub async fn ask(&mut self, server: &str) -> Outcome {
-        match self.exchange(server).await {
-            Ok(status) => Outcome::Served(status),
-            Err(error) => outcome_of(&error),
+        if let Protocol::Http(path) = self.protocol {
+            return match self.exchange(path, server).await {
+                Ok(status) => Outcome::Served(status),
+                Err(error) => outcome_of(&error),
+            };
+        }
+        match self.converse(server).await {
+            // What an answer would be called over HTTP.
+            Ok(()) => Outcome::Served(200),
+            Err(denial) => denied(denial),
         }
     }
 
@@ -216,8 +228,17 @@ impl Connection {
         self.wire.presented()
     }
 
-    async fn exchange(&mut self, server: &str) -> io::Result<u16> {
-        let request = format!("GET {} HTTP/1.1\r\nhost: {server}\r\ncontent-length: 0\r\n\r\n", self.path);
+    /// One round trip in a protocol that is not HTTP.
+    async fn converse(&mut self, server: &str) -> Result<(), Denial> {
+        if !self.greeted {
+            self.protocol.greet(&mut self.stream).await?;
+            self.greeted = true;
+        }
+        self.protocol.ask(&mut self.stream, server).await.map(drop)
+    }
+
+    async fn exchange(&mut self, path: &str, server: &str) -> io::Result<u16> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\ncontent-length: 0\r\n\r\n");
         // If the server has refused us already, its alert waits to be read; the write may fail first.
         let written = self.stream.write_all(request.as_bytes()).await;
         let written = match written {
@@ -327,6 +348,22 @@ fn outcome_of(error: &io::Error) -> Outcome {
         io::ErrorKind::TimedOut => Unreachable::Timeout,
         _ => Unreachable::Other(error.to_string()),
     })
+}
+
+/// What a server said that did not serve. One that says in words that it wants a certificate refuses whoever
+/// shows none; other words, as those of a server that still starts, are about no certificate.
+fn denied(denial: Denial) -> Outcome {
+    match denial {
+        Denial::Alert(alert) => Outcome::Refused { by: Side::Server, reason: by_alert(alert) },
+        Denial::Message(words) if words.contains("valid client certificate") => {
+            Outcome::Refused { by: Side::Server, reason: Refusal::NoCertificate }
+        }
+        Denial::Status(status) => Outcome::Served(status),
+        Denial::Closed => Outcome::Unreachable(Unreachable::Closed),
+        Denial::Nobody => Outcome::Unreachable(Unreachable::ConnectionRefused),
+        Denial::Silence => Outcome::Unreachable(Unreachable::Timeout),
+        Denial::Message(words) | Denial::Other(words) => Outcome::Unreachable(Unreachable::Other(words)),
+    }
 }
 
 /// Who refused whom for what: our own verifier says it exactly, the other side by an alert (RFC

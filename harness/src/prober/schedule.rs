@@ -57,18 +57,21 @@ impl Schedule {
                 }
             });
         }
+        let turns: Vec<(usize, String)> = (0..intruders.len())
+            .flat_map(|number| servers.iter().map(move |server| (number, server.clone())))
+            .filter(|(number, server)| prober.can_intrude(server, &intruders[*number].1))
+            .collect();
         // Without anybody to ask, the turns would never wait, and could not be ended.
-        if !intruders.is_empty() && !servers.is_empty() {
+        if !turns.is_empty() {
             let prober = prober.clone();
             tasks.spawn(async move {
                 let mut tick = tokio::time::interval(tick.max(Duration::from_millis(25)));
                 tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 loop {
-                    for (question, intruder) in &intruders {
-                        for server in &servers {
-                            tick.tick().await;
-                            prober.intrude(server, *question, intruder).await;
-                        }
+                    for (number, server) in &turns {
+                        tick.tick().await;
+                        let (question, intruder) = &intruders[*number];
+                        prober.intrude(server, *question, intruder).await;
                     }
                 }
             });

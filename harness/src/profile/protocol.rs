@@ -51,7 +51,7 @@ pub enum Denial {
     Other(String),
 }
 
-pub(super) type Stream = TlsStream<TcpStream>;
+pub(crate) type Stream = TlsStream<TcpStream>;
 
 /// An answer that is longer is none.
 pub(super) const LONGEST: usize = 16 * 1024;
@@ -63,7 +63,7 @@ const CONNECT: &[u8] = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
 
 impl Protocol {
     /// Says what must be said in clear, up to where TLS begins.
-    pub(super) async fn before(self, tcp: &mut TcpStream) -> io::Result<()> {
+    pub(crate) async fn before(self, tcp: &mut TcpStream) -> io::Result<()> {
         match self {
             Self::Postgres => starttls::Protocol::Postgres.begin(tcp).await,
             Self::Nats => {
@@ -78,7 +78,7 @@ impl Protocol {
     }
 
     /// Says once what a session begins with.
-    pub(super) async fn greet(self, stream: &mut Stream) -> Result<(), Denial> {
+    pub(crate) async fn greet(self, stream: &mut Stream) -> Result<(), Denial> {
         match self {
             Self::Tls | Self::Http(_) | Self::Redis => Ok(()),
             Self::Nats => {
@@ -105,7 +105,7 @@ impl Protocol {
     }
 
     /// One round trip. Gives what the server said.
-    pub(super) async fn ask(self, stream: &mut Stream, host: &str) -> Result<String, Denial> {
+    pub(crate) async fn ask(self, stream: &mut Stream, host: &str) -> Result<String, Denial> {
         match self {
             // Under TLS 1.3 a refusal comes after the handshake. Whoever waits for a word accepts.
             Self::Tls => match timeout(LISTEN, stream.read_u8()).await {
