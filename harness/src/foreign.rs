@@ -7,11 +7,12 @@
 //!
 //! | [`Reload`] | what the service does |
 //! |---|---|
-//! | on change | looks at the mount that it serves; replaced files go to the server, which is told in its usual way |
+//! | on change | looks at its mounts; replaced files go to the server, which is told in its usual way |
 //! | on signal | does the same when it gets SIGHUP |
 //! | never | nothing: the server has what it had at the start |
 //!
-//! The files of other mounts the server reads where they lie, and whether it sees a change is its own matter.
+//! The files of the mount that it serves the server gets as copies, all of them at once; those of other mounts it
+//! reads where they lie.
 
 mod health;
 
@@ -42,7 +43,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// the other end of stdin is gone. Gives the exit code.
 ///
 /// Beyond what stands for what in [`Server`], there are `{service}`, its name, and `{host}`, by which others
-/// reach it; of each mount `{MOUNT.chain}`,
+/// reach it; of each service that it needs and everybody knows `{NEED.address}`, `HOST:PORT`; of each mount `{MOUNT.chain}`,
 /// `{MOUNT.key}` and `{MOUNT.bundle}`, where they lie; of each door `{MOUNT.port}` and `{MOUNT.members}`,
 /// itself and those that it calls there as `NAME=https://HOST:PORT`, with commas; and `{settings.KEY}`.
 pub fn main(server: &Server, config: &Config) -> u8 {
@@ -80,7 +81,8 @@ async fn live(server: &Server, config: &Config) -> Result<()> {
     {
         std::os::unix::fs::symlink(&ours, &log).context(|| format!("cannot make {}", log.display()))?;
     }
-    let mut mark = Mark::of(mount);
+    let marks = || config.mounts.values().map(|folder| Mark::of(folder)).collect::<Vec<_>>();
+    let mut known = marks();
     let place = Place {
         home: config.data.clone(),
         address: config.listen,
@@ -103,9 +105,9 @@ async fn live(server: &Server, config: &Config) -> Result<()> {
                 if let Some(ended) = instance.ended() {
                     return Err(Error::new(format!("{} {ended}: {}", server.name, instance.last_words())));
                 }
-                let now = Mark::of(mount);
-                if config.reload == Reload::OnChange && now != mark && now.has_chain() {
-                    mark = now;
+                let now = marks();
+                if config.reload == Reload::OnChange && now != known && now.iter().all(Mark::has_chain) {
+                    known = now;
                     reload(server, &mut instance, mount).await;
                 }
             }
@@ -167,6 +169,11 @@ fn words(config: &Config) -> Vec<(String, String)> {
     for (mount, folder) in &config.mounts {
         for (what, name) in [("chain", CHAIN_FILE), ("key", KEY_FILE), ("bundle", BUNDLE_FILE)] {
             words.push((format!("{{{mount}.{what}}}"), folder.join(name).display().to_string()));
+        }
+    }
+    for need in config.needs.keys() {
+        if let Some(address) = config.known.get(need) {
+            words.push((format!("{{{need}.address}}"), address.clone()));
         }
     }
     for (mount, port) in &config.doors {
@@ -241,6 +248,7 @@ mod tests {
         assert_eq!(of("{peer.members}"), Some("one=https://127.1.2.1:2380,two=https://127.1.2.2:2380"));
         assert_eq!(of("{peer.port}"), Some("2380"));
         assert_eq!(of("{peer.bundle}"), Some("/p/ca.crt"));
+        assert_eq!(of("{auth.address}"), Some("127.1.2.9:8443"));
         assert_eq!((of("{settings.pre_vote}"), of("{settings.mode}")), (Some("true"), Some("fast")));
     }
 }
