@@ -242,7 +242,8 @@ fn replaced(run: &Measurements<'_>, credential: &Credential<'_>) -> bool {
     let repaired = run.course.phase(Phase::Repair).map_or(run.reading.until, |phase| phase.began);
     let hops = run.reading.hops.iter().filter(|hop| hop.server == credential.service);
     let presented = hops.flat_map(|hop| &hop.tries);
-    let presented = presented.filter_map(|attempt| Some((attempt.at, attempt.of.presented.as_ref()?)));
+    // Seen by then: one that began before the repair may have met what people have installed meanwhile.
+    let presented = presented.filter_map(|attempt| Some((attempt.answered, attempt.of.presented.as_ref()?)));
     let shown = run.reading.rare.iter().filter_map(|event| match &event.what {
         What::Using { service, mount, leaf }
             if (service.as_str(), mount.as_str()) == (credential.service, credential.mount) =>
@@ -274,8 +275,8 @@ fn effect_in(run: &Measurements<'_>, name: &str) -> Effect {
 mod tests {
     use super::*;
     use crate::history::{
-        Refusal,
-        script::{EXPIRY, JUDGED, Script},
+        Outcome, Probe, Question, Refusal,
+        script::{EXPIRY, JUDGED, Script, leaf},
     };
 
     fn credential(service: &str) -> Of {
@@ -322,6 +323,21 @@ mod tests {
         let replaced = |ms| Script::expiry().rotated("archive", 2_000..ms);
         assert_eq!(radius(replaced(2_100), sound()).heals, Heals::ByItself);
         assert_eq!(radius(replaced(4_100), sound()).heals, Heals::Repaired);
+        let slow = Probe {
+            client: "search".into(),
+            server: "archive".into(),
+            question: Question::Fresh,
+            took: 1_200_000,
+            shown: None,
+            presented: Some(leaf("archive", 1)),
+            outcome: Outcome::Served(200),
+        };
+        let across = sound().at(2_990, What::Probe(slow));
+        assert_eq!(
+            radius(across, sound()).heals,
+            Heals::Repaired,
+            "a look that takes longer than the repair"
+        );
         let lost = fails(JUDGED + 1);
         assert_eq!(radius(lost, sound()).heals, Heals::Not);
         let steady = |what: &What| matches!(what, What::PhaseEnded { phase: Phase::Steady, .. });
