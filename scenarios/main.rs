@@ -2,5 +2,5 @@
 
 fn main() -> std::process::ExitCode {
     let own = stack::suite().and(faults::suite()).and(startup::suite()).and(aware_2022::suite());
-    notafter::cli::main(own.and(quorum::suite()).and(servers::suite()))
+    notafter::cli::main(own.and(quorum::suite()).and(mixed::suite()).and(servers::suite()))
 }

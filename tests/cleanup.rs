@@ -17,6 +17,8 @@ use notafter::{
     history::Phase,
     runner::WAY,
     runtime::{Runtime, containers},
+    scenario::Scenario,
+    suite::Settings,
     testing::SERVERS,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -59,6 +61,17 @@ fn main() -> ExitCode {
         kill_9_of_a_profile_leaves_no_server();
         Ok(Completion::Completed)
     }));
+    trials.push(Trial::ignorable_test(
+        "processes::kill_9_leaves_no_worker_of_servers_that_others_wrote",
+        || {
+            let scenario = servers_run();
+            if let Some(why) = scenario.cannot_run(Runtime::Processes) {
+                return common::ignored_without(SERVERS, why);
+            }
+            kill_9_leaves_no_worker_of_servers_that_others_wrote(&scenario.name);
+            Ok(Completion::Completed)
+        },
+    ));
     let always = |name: &str, claim: fn()| {
         Trial::test(name, move || {
             claim();
@@ -137,6 +150,32 @@ fn kill_9_of_a_profile_leaves_no_server() {
     harness.kill().expect("it runs");
     harness.wait().expect("a child");
     nothing_is_left_of(&folder);
+}
+
+/// A scenario with nginx, `PostgreSQL` and NATS, whose workers hide: they overwrite their environment, and some
+/// are in sessions and folders of their own.
+fn servers_run() -> Scenario {
+    let template =
+        mixed::suite().templates.into_iter().find(|template| template.name == "mixed/nginx-expired");
+    template.expect("it is there").scenario(&Settings::default())
+}
+
+/// Every process that has come of the harness, by its parent, whatever it shows.
+fn kill_9_leaves_no_worker_of_servers_that_others_wrote(scenario: &str) {
+    let user = User::new();
+    let start = || Run::watch(user.command(&["run", scenario]).stdout(Stdio::null()), &user);
+    let run = (0..ATTEMPTS).find_map(|_| start().wait_for(Phase::Observe)).expect("a run that is observed");
+    let all = common::descendants(run.pid());
+    for (name, least) in [("nginx", 3), ("postgres", 4), ("nats-server", 1)] {
+        let found = all.iter().filter(|process| process.name == name).count();
+        assert!(found >= least, "{found} of {name}: {all:?}");
+    }
+    run.signal(Signal::KILL);
+    wait_or(GONE, "the end of every worker", || {
+        let left: Vec<_> = all.iter().filter(|process| process.lives()).collect();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    run.has_died(Phase::Observe);
 }
 
 /// Trials of orders have several clusters at the same time.

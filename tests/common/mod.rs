@@ -124,6 +124,51 @@ pub fn describe(pid: i32) -> String {
     format!("{pid} {} {state} {}", read("cmdline").replace('\0', " "), read("wchan"))
 }
 
+/// A process that cannot be mistaken for a later one with the same id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: i32,
+    pub name: String,
+    parent: i32,
+    /// Clock ticks since boot.
+    started: u64,
+}
+
+impl Process {
+    /// As `/proc/PID/stat` has it, in fields 2, 4 and 22; none of one that has ended, waited for or not.
+    fn of(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (before, after) = stat.rsplit_once(')')?;
+        let fields: Vec<_> = after.split_whitespace().collect();
+        let name = before.split_once('(')?.1.to_owned();
+        let (parent, started) = (fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?);
+        (*fields.first()? != "Z").then_some(Self { pid, name, parent, started })
+    }
+
+    /// Whether it still runs.
+    pub fn lives(&self) -> bool {
+        Self::of(self.pid).is_some_and(|now| now.started == self.started)
+    }
+}
+
+/// Every process that this one has started, and those that they have.
+pub fn descendants(ancestor: i32) -> Vec<Process> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut others: Vec<Process> = pids.filter_map(Process::of).collect();
+    let mut found: Vec<Process> = Vec::new();
+    loop {
+        let is_one = |process: &mut Process| {
+            process.parent == ancestor || found.iter().any(|parent| parent.pid == process.parent)
+        };
+        let more: Vec<_> = others.extract_if(.., is_one).collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
 /// Process ids whose environment has this variable with a value that ends so.
 pub fn processes(variable: &str, ending: &str) -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("/proc");

@@ -14,6 +14,10 @@ mod redis;
 
 use notafter::{profile::Server, suite::Suite};
 
+pub use nats::SERVER as NATS;
+pub use nginx::SERVER as NGINX;
+pub use postgresql::SERVER as POSTGRESQL;
+
 /// Every server.
 pub const SERVERS: [Server; 8] = [
     nginx::SERVER,

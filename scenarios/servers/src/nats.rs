@@ -2,6 +2,7 @@
 
 use notafter::profile::{Protocol, Server, Signal, Way};
 
+/// NATS, as it is profiled.
 pub const SERVER: Server = Server {
     name: "nats",
     image: None,

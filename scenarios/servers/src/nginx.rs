@@ -2,6 +2,7 @@
 
 use notafter::profile::{Protocol, Server, Signal, Way};
 
+/// nginx, as it is profiled.
 pub const SERVER: Server = Server {
     name: "nginx",
     image: None,

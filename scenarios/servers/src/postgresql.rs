@@ -2,6 +2,7 @@
 
 use notafter::profile::{Protocol, Server, Signal, Way};
 
+/// `PostgreSQL`, as it is profiled.
 pub const SERVER: Server = Server {
     name: "postgresql",
     image: None,

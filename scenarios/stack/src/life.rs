@@ -137,14 +137,14 @@ async fn rise<R: Role>(service: &Arc<Service>, role: &Arc<R>, tasks: &mut JoinSe
     }
     if in_order {
         // Whoever is not up yet must look so from outside: the port opens last.
-        ask_needs(service).await.map_err(|error| End::Need(error.to_string()))?;
+        ask_needs::<R>(service).await.map_err(|error| End::Need(error.to_string()))?;
     }
     let listener = bind(config.listen).await?;
     tasks.spawn(server::serve(listener, service.clone(), serves.clone(), role.clone().router()));
     tasks.spawn(watch(service.clone()));
     tasks.spawn(reload_on_signal(service.clone()));
     tasks.spawn(keep_contact(service.clone(), role.clone(), in_order));
-    for need in config.needs.keys().filter(|need| *need != MANAGER) {
+    for need in by_http::<R>(service).filter(|need| *need != MANAGER) {
         tasks.spawn(watch_need(service.clone(), need.clone()));
     }
     let (serves, role) = (serves.clone(), role.clone());
@@ -165,12 +165,17 @@ fn enrols(service: &Service, mount: &Mount) -> bool {
     mount.name == BY_ITSELF && service.config.needs.contains_key(MANAGER)
 }
 
+/// The needs that are asked whether they live as services of ours are.
+fn by_http<R: Role>(service: &Service) -> impl Iterator<Item = &String> {
+    service.config.needs.keys().filter(|need| !R::CALLS_OTHERWISE.contains(&need.as_str()))
+}
+
 /// Asks every need once, the manager first; the first that fails decides.
-async fn ask_needs(service: &Service) -> Result<(), HopError> {
+async fn ask_needs<R: Role>(service: &Service) -> Result<(), HopError> {
     if service.config.needs.contains_key(MANAGER) {
         enrol_once(service).await?;
     }
-    for need in service.config.needs.keys() {
+    for need in by_http::<R>(service) {
         service.client.get(need, "/live").await?;
     }
     Ok(())

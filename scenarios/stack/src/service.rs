@@ -41,6 +41,9 @@ pub trait Role: Send + Sync + Sized + 'static {
     /// What it can be told, beyond [`Common`].
     type Settings: DeserializeOwned + Serialize + Default;
 
+    /// Needs that it calls in another protocol than HTTP: it says itself how it stands with them.
+    const CALLS_OTHERWISE: &[&str] = &[];
+
     /// Opens what it stores, and begins nothing.
     ///
     /// # Errors

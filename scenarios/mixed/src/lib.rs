@@ -1,0 +1,51 @@
+//! A system as people have it: two services of theirs among servers that others wrote, mutual TLS on every hop.
+//!
+//! ```text
+//! users, visitor --edge--> nginx --mesh--> records --+--> postgres   read
+//!                                                    +--> keeper     count
+//!                                                    +--> nats --> keeper --> postgres   publish
+//! ```
+//!
+//! What of it breaks when a certificate ends depends on who looks at certificates again: nginx makes a connection
+//! for each request, the clients of `PostgreSQL` and NATS keep theirs for as long as they last.
+
+mod bus;
+mod database;
+mod keeper;
+mod proxy;
+mod records;
+mod scenarios;
+mod system;
+mod visitor;
+
+use notafter::{multicall::Program, profile::Server, suite::Suite};
+use servers::{NATS, POSTGRESQL};
+use stack::life::main;
+
+pub use keeper::Keeper;
+pub use records::Records;
+pub use system::{system, users};
+pub use visitor::Visitor;
+
+/// The servers that others wrote.
+const SERVERS: [Server; 3] = [proxy::SERVER, NATS, POSTGRESQL];
+
+/// The system, what it is made of, and what breaks it.
+pub fn suite() -> Suite {
+    let foreign = |name, main| Program { name, main, foreign: true };
+    let ours = |name, main| Program { name, main, foreign: false };
+    Suite {
+        programs: vec![
+            foreign("nginx", |config| notafter::foreign::main(&proxy::SERVER, &config)),
+            foreign("nats", |config| notafter::foreign::main(&NATS, &config)),
+            foreign("postgresql", |config| notafter::foreign::main(&POSTGRESQL, &config)),
+            ours("keeper", main::<Keeper>),
+            ours("records", main::<Records>),
+            ours("visitor", main::<Visitor>),
+        ],
+        systems: vec![system],
+        templates: scenarios::templates(),
+        users: vec![("mixed", users)],
+        ..Suite::default()
+    }
+}
