@@ -2,6 +2,7 @@
 //! nothing is written to it.
 
 mod common;
+#[allow(dead_code, reason = "not every test needs all of it")]
 mod control_plane;
 
 use std::{process::ExitCode, time::Duration};

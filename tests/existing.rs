@@ -2,6 +2,7 @@
 //! back, however the run ends.
 
 mod common;
+#[allow(dead_code, reason = "not every test needs all of it")]
 mod control_plane;
 
 use std::{

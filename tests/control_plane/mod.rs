@@ -1,6 +1,5 @@
 //! A real API server over a real etcd, as child processes that die with the test.
 
-#[allow(dead_code, reason = "not every test needs all of it")]
 pub mod company;
 
 use std::{
@@ -34,7 +33,6 @@ pub struct ControlPlane {
     /// What issued its serving certificate.
     pub authority: Authority,
     /// What it serves.
-    #[allow(dead_code, reason = "not every test needs it")]
     pub serving: Credential,
     /// Where it listens.
     pub address: String,
