@@ -1,6 +1,6 @@
 //! `notafter zoo`: every defect against every check, the score of the harness itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     conditions::Conditions,
@@ -13,6 +13,7 @@ use crate::{
     history::History,
     report::{self, Exhibit},
     suite::{Specimen, Suite},
+    words,
 };
 
 /// Which defects.
@@ -32,6 +33,8 @@ pub struct Args {
 
 /// Runs each defect, and what it is a control of without it, and shows which check caught what.
 ///
+/// What cannot be run here, for want of a server, is left out with the reason.
+///
 /// # Errors
 /// If there is no such control, the runtime is missing, or a run could not begin.
 pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
@@ -43,6 +46,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let all = sound.into_iter().map(|name| (None, name));
     let all = all.chain(wanted.iter().map(|one| (Some(one.defect.as_str()), one.control.as_str())));
     let (mut runs, mut codes): (Vec<(Option<&str>, History)>, Vec<u8>) = Default::default();
+    let mut left_out: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (defect, name) in all {
         if *interrupt.borrow() {
             codes.push(exit::UNKNOWN);
@@ -51,7 +55,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         let template = find::templates(suite, &[name.to_owned()])?[0];
         let scenario = template.scenario_on((template.system)(), &conditions.settings());
         if let Some(why) = scenario.cannot_run(conditions.runtime) {
-            say(format_args!("{name}: skipped: {why}"));
+            left_out.entry(why).or_default().push(name.to_owned());
             codes.push(exit::UNKNOWN);
             continue;
         }
@@ -70,6 +74,9 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         let exhibits: Vec<_> =
             runs.iter().map(|(defect, history)| Exhibit { defect: *defect, history }).collect();
         print(&report::zoo(&exhibits, style()))?;
+    }
+    for (why, names) in left_out {
+        say(format_args!("left out: {}: {why}", words::list(&names, 4)));
     }
     Ok(exit::worst(codes))
 }

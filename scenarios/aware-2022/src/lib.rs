@@ -22,7 +22,7 @@ use notafter::{
     history::Refusal,
     runbook::{Runbook, Step},
     scenario::{Aftermath, Repair, Scenario},
-    suite::{Ablation, Settings, Suite, Template},
+    suite::{Ablation, Settings, Specimen, Suite, Template},
     system::{Backoff, Reload, Span, Start, System},
 };
 
@@ -81,6 +81,11 @@ pub fn suite() -> Suite {
                 let on = Mitigations { alerts: is_on(0), renewal: is_on(1), any_order: is_on(2) };
                 scenario(system, settings, on)
             },
+        }],
+        zoo: vec![Specimen {
+            defect: "nobody is told, nothing renews, and services start in one order".into(),
+            control: format!("{FAMILY}/as-it-was"),
+            sound: format!("{FAMILY}/mitigated"),
         }],
         programs: stack::programs(),
         systems: vec![stack::system],

@@ -20,16 +20,3 @@ pub fn suite() -> Suite {
         ..Suite::default()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn every_defect_of_the_zoo_has_a_scenario_with_it_and_one_without() {
-        let suite = super::suite().and(stack::suite());
-        let known = |name: &String| suite.templates.iter().any(|template| template.name == *name);
-        let unknown = suite.zoo.iter().filter(|one| !known(&one.control) || !known(&one.sound));
-        assert_eq!(unknown.map(|one| &one.control).collect::<Vec<_>>(), Vec::<&String>::new());
-        let controls = suite.templates.iter().filter(|template| template.family().starts_with("control"));
-        assert_eq!(controls.count(), suite.zoo.len());
-    }
-}

@@ -45,6 +45,7 @@ pub fn suite() -> Suite {
         ],
         systems: vec![system],
         templates: scenarios::templates(),
+        zoo: scenarios::zoo(),
         users: vec![("mixed", users)],
         ..Suite::default()
     }

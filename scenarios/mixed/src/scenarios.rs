@@ -8,7 +8,7 @@ use notafter::{
     history::Refusal,
     runbook::{Runbook, Step},
     scenario::{Aftermath, Repair, Scenario},
-    suite::Template,
+    suite::{Specimen, Template},
     system::{Span, System},
 };
 
@@ -76,6 +76,21 @@ pub fn templates() -> Vec<Template> {
         template("control-of/mixed-authority-rotated", "the same without overlap", |system, _| {
             failing(pulled_early(system), "outage-within")
         }),
+    ]
+}
+
+/// What is wrong in each control, for `notafter zoo`.
+pub fn zoo() -> Vec<Specimen> {
+    let specimen = |name: &str, defect: &str| Specimen {
+        defect: defect.into(),
+        control: format!("control-of/mixed-{name}"),
+        sound: format!("mixed/{name}"),
+    };
+    vec![
+        specimen("postgres-expired", "records acknowledges before it stores"),
+        specimen("nginx-expired", "nginx asks nobody for a certificate"),
+        specimen("nats-ends-unnoticed", "NATS is restarted with an expired leaf"),
+        specimen("authority-rotated", "the root of the mesh is replaced without overlap"),
     ]
 }
 

@@ -31,6 +31,7 @@ pub fn suite() -> Suite {
         ],
         systems: vec![system],
         templates: scenarios::templates(),
+        zoo: scenarios::zoo(),
         users: vec![("quorum", users)],
         ..Suite::default()
     }

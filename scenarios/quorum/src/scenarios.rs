@@ -8,7 +8,7 @@ use notafter::{
     history::Refusal,
     runbook::{Runbook, Step},
     scenario::{Aftermath, Repair, Scenario},
-    suite::Template,
+    suite::{Specimen, Template},
     system::{Span, System},
 };
 
@@ -76,7 +76,15 @@ pub fn templates() -> Vec<Template> {
         template(
             "quorum/old-root-pulled-early",
             "the root that all still show is no longer trusted: no write is taken, none is lost",
-            |system, _| pulled_early(system, [check::detected_within(NOTICED), writes_stop()]),
+            |system, _| early(system),
+        ),
+        template(
+            "control-of/quorum-old-root-pulled-early",
+            "the same where the writer acknowledges before it knows",
+            |system, _| {
+                let system = with(system, "writer", "acknowledges_early", true);
+                failing(early(system), &["writes-stop", "nothing-lost"])
+            },
         ),
         template("quorum/returns", "a member that was cut off comes back: the leader stays", |system, _| {
             returns(system)
@@ -89,6 +97,23 @@ pub fn templates() -> Vec<Template> {
                 failing(returns(MEMBERS.into_iter().fold(system, off)), &["leader-stays"])
             },
         ),
+    ]
+}
+
+/// What is wrong in each control, for `notafter zoo`.
+pub fn zoo() -> Vec<Specimen> {
+    let specimen = |name: &str, defect: &str| Specimen {
+        defect: defect.into(),
+        control: format!("control-of/quorum-{name}"),
+        sound: format!("quorum/{name}"),
+    };
+    vec![
+        specimen("one-expired", "a second member of three shows an expired leaf"),
+        specimen("majority-expired", "the writer acknowledges before it knows"),
+        specimen("expires-unnoticed", "members are restarted with expired leaves"),
+        specimen("authority-rotated", "the root of the members is replaced without overlap"),
+        specimen("old-root-pulled-early", "the writer acknowledges before it knows"),
+        specimen("returns", "members call for elections without asking before"),
     ]
 }
 
@@ -179,6 +204,10 @@ fn pulled_early<const N: usize>(system: System, own: [Box<dyn Check>; N]) -> Sce
         checks: checks(own.into_iter().chain([check::recovers_within(RECOVERED)])),
         ..base(system, rotate(&MEMBERS).then(restart))
     }
+}
+
+fn early(system: System) -> Scenario {
+    pulled_early(system, [check::detected_within(NOTICED), writes_stop()])
 }
 
 /// `peers root -> issuing -> [three]`: as in [`one_expired`], and then `three` gets a new leaf. While it was
