@@ -6,6 +6,8 @@
 //! | [`landed`] | the fault showed on the wire, everywhere, before the repair: the other control |
 //! | [`refused`] | what was broken was refused, for the right reason and for no other |
 //! | [`keeps_serving`] | no handshake of any hop failed, and nobody crashed, from the fault on |
+//! | [`stays_ready`] | every service said that it is ready, from the fault on |
+//! | [`stays_up`] | after the repair no service ended by itself |
 //! | [`replaced_before_expiry`] | a good certificate was on the wire before the bad one ended |
 //! | [`detected_within`] | somebody was told this soon after the first certificate hurt |
 //! | [`outage_within`] | no user missed anything for longer than this |
@@ -48,7 +50,7 @@ use crate::{
 };
 
 pub use alerting::{alerted_before_expiry, detected_within};
-pub use availability::{keeps_serving, outage_within};
+pub use availability::{keeps_serving, outage_within, stays_ready, stays_up};
 pub use control::{landed, steady};
 pub use ledger::{nothing_duplicated, nothing_lost};
 pub(crate) use order::judge_starts;

@@ -22,6 +22,63 @@ pub fn keeps_serving() -> Box<dyn Check> {
     rule("keeps-serving", judge_serving)
 }
 
+/// From the steady phase on no service said that it waits for something or is not ready: what users of a
+/// service look at, and where a client shows that trusts nobody any more.
+pub fn stays_ready() -> Box<dyn Check> {
+    rule("stays-ready", judge_ready)
+}
+
+/// After the last step of the repair no service ended unasked: what is repaired must bear everybody who comes
+/// back to it, at once or not.
+pub fn stays_up() -> Box<dyn Check> {
+    rule("stays-up", judge_up)
+}
+
+fn judge_ready(measured: &Measurements<'_>) -> Early {
+    let reading = &measured.reading;
+    let since = reading.since.ok_or_else(|| unknown("the steady phase never ended"))?;
+    let said = reading.rare.iter().filter(|event| event.at <= reading.watched);
+    let said = said.filter_map(|event| match &event.what {
+        What::Health(health) => Some((event.at, health)),
+        _ => None,
+    });
+    let unready = said.clone().find(|(at, health)| *at >= since && !health.ready);
+    match unready {
+        Some((at, health)) => {
+            let why = if health.waits_for.is_empty() {
+                "it says nothing".into()
+            } else {
+                format!("it waits for {}", words::list(&health.waits_for, 3))
+            };
+            let service = &health.service;
+            Ok(failed(format!("{service} was not ready, {} into the run: {why}", words::span(at))))
+        }
+        None if said.clone().next().is_none() => Err(unknown("no service ever said whether it is ready")),
+        None => Ok(passed("every service was ready all the time")),
+    }
+}
+
+fn judge_up(measured: &Measurements<'_>) -> Early {
+    let repaired = measured.course.steps.iter().filter(|step| step.repairs()).filter_map(|step| step.ended);
+    let repaired = repaired.max().ok_or_else(|| unknown("nobody repaired anything"))?;
+    let reading = &measured.reading;
+    let ended = reading.rare.iter().filter(|event| (repaired..=reading.watched).contains(&event.at));
+    let mut ended = ended.filter_map(|event| match &event.what {
+        What::Process { service, change: ProcessChange::Exited { asked: false, last_words, .. } } => {
+            Some((event.at - repaired, service, last_words))
+        }
+        _ => None,
+    });
+    match ended.next() {
+        None => Ok(passed("no service ended by itself after the repair")),
+        Some((after, service, last_words)) => Ok(failed(format!(
+            "{} unasked after the repair; first: {service}, {} after it: {last_words}",
+            words::counted(1 + ended.count() as u64, "end"),
+            words::span(after)
+        ))),
+    }
+}
+
 fn judge_serving(measured: &Measurements<'_>) -> Early {
     timed(measured)?;
     let reading = &measured.reading;

@@ -119,6 +119,35 @@ fn an_outage_nobody_measured_is_unknown() {
 }
 
 #[test]
+fn whoever_says_that_it_is_not_ready_after_the_steady_phase_did_not_stay_so() {
+    let check = stays_ready();
+    let script = Script::expiry().health(90, "search", &["archive: not asked yet"]).health(95, "search", &[]);
+    passes(&*check, script.clone(), "every service was ready all the time");
+    let waits = script.clone().health(2_000, "search", &["archive: unknown issuer"]);
+    fails(&*check, waits, "search was not ready, 2 s into the run: it waits for archive: unknown issuer");
+    cannot_tell(&*check, Script::expiry(), "no service ever said");
+    cannot_tell(&*check, unsteady(script), "the steady phase never ended");
+}
+
+#[test]
+fn what_was_repaired_must_bear_those_who_come_back() {
+    let check = stays_up();
+    let ends = |asked| ProcessChange::Exited {
+        code: Some(74),
+        signal: None,
+        asked,
+        last_words: "more than 100 connections are open".into(),
+    };
+    let before = Script::outage().process(4_100, "archive", ends(false));
+    passes(&*check, before.clone(), "no service ended by itself after the repair");
+    passes(&*check, before.process(4_300, "archive", ends(true)), "no service ended by itself");
+    let storm =
+        Script::outage().process(4_250, "archive", ends(false)).process(4_500, "archive", ends(false));
+    fails(&*check, storm, "2 ends unasked after the repair; first: archive, 50 ms after it: more than 100");
+    cannot_tell(&*check, Script::expiry(), "nobody repaired anything");
+}
+
+#[test]
 fn recovery_is_judged_from_the_last_repair_step() {
     let check = recovers_within(ms(10));
     passes(
