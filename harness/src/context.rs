@@ -44,6 +44,17 @@ impl Context {
         self.cluster.install(service, mount, credential)
     }
 
+    /// Moves the clock of one service, as [`Cluster::set_clock`] does, and writes down that it did. Before the
+    /// file is there: the service may tell another time in the same millisecond.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub fn set_clock(&self, service: &str, ahead: i64) -> Result<()> {
+        self.recorder
+            .record(What::ClockSet { service: service.into(), ahead_ms: ahead.saturating_mul(1000) });
+        self.cluster.set_clock(service, ahead)
+    }
+
     /// Writes down that a certificate is about to be put into a mount, and why. Before the file is there:
     /// a service may show it in the same millisecond.
     pub fn will_install(&self, service: &str, mount: &str, leaf: &Leaf, why: Purpose) {

@@ -1,6 +1,7 @@
 //! Faults: one defect each, that can be injected, and whose undo is journaled before.
 
 mod authority;
+mod clock;
 mod damage;
 mod expiry;
 mod flaw;
@@ -14,6 +15,7 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 
 pub use authority::{Tier, authority_expired};
+pub use clock::{clock_ahead, clock_behind};
 pub use damage::{Damage, damage};
 pub use expiry::{Expire, expire, expired, run_out};
 pub use flaw::{Flaw, flawed};

@@ -47,6 +47,17 @@ pub enum Entry {
         /// What the fault will put there.
         will_be: Leaf,
     },
+    /// The clock of a service is about to be moved by a fault.
+    WillMoveClock {
+        /// Number of the entry, from 0.
+        number: u32,
+        /// Whose.
+        service: String,
+        /// How many seconds it is ahead now.
+        was: i64,
+        /// How many it will be.
+        will_be: i64,
+    },
     /// The entry of this number was undone, or needs no undo any more.
     Undone {
         /// Number of the entry.
@@ -105,16 +116,26 @@ impl Journal {
         self.keep(was, |number, was| Entry::WillReplaceIssuer { number, service, authority, was, will_be })
     }
 
+    /// Says how a clock will be moved. On disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::will_replace`].
+    pub fn will_move_clock(&self, service: &str, was: i64, will_be: i64) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = state.next();
+        state.append(Entry::WillMoveClock { number, service: service.into(), was, will_be })
+    }
+
     fn keep(&self, was: &Credential, entry: impl FnOnce(u32, Leaf) -> Entry) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = u32::try_from(state.entries.len()).unwrap_or(u32::MAX);
+        let number = state.next();
         let folder = self.folder.join(number.to_string());
         was.write(&folder).context(|| format!("cannot keep {}", folder.display()))?;
         state.append(entry(number, was.leaf().clone()))
     }
 
     /// Puts back whatever a fault put there and nobody has replaced since, the latest first. Idempotent.
-    /// Gives how many credentials were put back.
+    /// Gives how much was put back.
     ///
     /// # Errors
     /// The first undo that failed; the others are done all the same.
@@ -139,6 +160,17 @@ impl Journal {
                     };
                     let undone = undone.and_then(|()| state.append(Entry::Undone { number }));
                     failed = failed.or(undone.err());
+                    continue;
+                }
+                Entry::WillMoveClock { number, service, was, will_be } => {
+                    let there = cluster.clock(&service).is_ok_and(|now| now == will_be);
+                    let undone = if there {
+                        put_back += 1;
+                        cluster.set_clock(&service, was)
+                    } else {
+                        Ok(())
+                    };
+                    failed = failed.or(undone.and_then(|()| state.append(Entry::Undone { number })).err());
                     continue;
                 }
                 Entry::Undone { .. } => continue,
@@ -169,6 +201,11 @@ impl Journal {
 }
 
 impl State {
+    /// The number of the next entry.
+    fn next(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
     fn append(&mut self, entry: Entry) -> Result<()> {
         let mut line = serde_json::to_vec(&entry).map_err(|error| Error::new("journal").because(error))?;
         line.push(b'\n');
@@ -187,13 +224,15 @@ impl State {
             .iter()
             .filter_map(|entry| match entry {
                 Entry::Undone { number } => Some(*number),
-                Entry::WillReplace { .. } | Entry::WillReplaceIssuer { .. } => None,
+                Entry::WillReplace { .. } | Entry::WillReplaceIssuer { .. } | Entry::WillMoveClock { .. } => {
+                    None
+                }
             })
             .collect();
         let is_open = |entry: &&Entry| match entry {
-            Entry::WillReplace { number, .. } | Entry::WillReplaceIssuer { number, .. } => {
-                !undone.contains(number)
-            }
+            Entry::WillReplace { number, .. }
+            | Entry::WillReplaceIssuer { number, .. }
+            | Entry::WillMoveClock { number, .. } => !undone.contains(number),
             Entry::Undone { .. } => false,
         };
         self.entries.iter().rev().filter(is_open).cloned().collect()

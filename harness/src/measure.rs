@@ -3,6 +3,7 @@
 //! Everything here is a pure function of a [`History`]. Tries are samples, so every duration comes with
 //! its resolution, computed from the gaps between the tries at its edges.
 
+mod clock;
 mod course;
 mod credential;
 mod interval;
@@ -14,6 +15,7 @@ mod recovery;
 
 use crate::history::{History, Micros, Operation, Phase, What};
 
+pub use clock::MovedClock;
 pub use course::{Attempt, Course, PhaseSpan, Step};
 pub use credential::Credential;
 pub use interval::{Interval, Measured, failing, total, union};
@@ -32,9 +34,11 @@ pub struct Measurements<'h> {
     pub course: Course<'h>,
     /// The credentials that a fault installed.
     pub credentials: Vec<Credential<'h>>,
+    /// The clocks that a fault moved.
+    pub clocks: Vec<MovedClock<'h>>,
     /// When what is worth a line in a post-mortem happened.
     pub milestones: Milestones,
-    /// From the first bite of a credential to the first alert or red health check, microseconds;
+    /// From the first bite of a credential, or of a clock that was moved, to the first alert or red health check, microseconds;
     /// negative (a lead) when it came before. None if nothing bit or nobody noticed.
     pub time_to_detect: Option<i64>,
     /// Every operation: when it failed.
@@ -78,11 +82,12 @@ impl<'h> Measurements<'h> {
         let reading = Reading::of(history);
         let course = Course::of(&reading);
         let credentials = credential::installed_by_faults(&reading);
+        let clocks = clock::moved_by_faults(&reading);
         let recovery = recovery::recovery(&reading, &course);
         let milestones = milestone::milestones(&reading, &course, &credentials, &recovery);
         let operations = outages(&reading);
         Self {
-            time_to_detect: time_to_detect(&reading, &credentials, &milestones),
+            time_to_detect: time_to_detect(&reading, bite(&reading, &credentials, &clocks), &milestones),
             outage: overall(&reading, &operations),
             time_to_drain: time_to_drain(&recovery, &milestones),
             intrusions: intrusion::intrusions(&reading),
@@ -91,15 +96,16 @@ impl<'h> Measurements<'h> {
             reading,
             course,
             credentials,
+            clocks,
             milestones,
             operations,
             recovery,
         }
     }
 
-    /// When the first credential of the fault began to hurt, or would have.
+    /// When the first credential of the fault, or clock, began to hurt, or would have.
     pub fn bite(&self) -> Option<Micros> {
-        bite(&self.reading, &self.credentials)
+        bite(&self.reading, &self.credentials, &self.clocks)
     }
 
     /// Whether at least one certificate of the fault was seen to its end, and every one of those had
@@ -176,17 +182,14 @@ fn overall(reading: &Reading<'_>, operations: &[Outage<'_>]) -> Option<Measured>
     Some(total(&union(failed, 0)))
 }
 
-fn bite(reading: &Reading<'_>, credentials: &[Credential<'_>]) -> Option<Micros> {
-    credentials.iter().filter_map(|credential| credential.bite(reading.until)).min()
+fn bite(reading: &Reading<'_>, credentials: &[Credential<'_>], clocks: &[MovedClock<'_>]) -> Option<Micros> {
+    let credentials = credentials.iter().filter_map(|credential| credential.bite(reading.until));
+    credentials.chain(clocks.iter().filter_map(|clock| clock.landed)).min()
 }
 
-fn time_to_detect(
-    reading: &Reading<'_>,
-    credentials: &[Credential<'_>],
-    milestones: &Milestones,
-) -> Option<i64> {
+fn time_to_detect(reading: &Reading<'_>, bite: Option<Micros>, milestones: &Milestones) -> Option<i64> {
     let noticed = [milestones.notified, turned_red(reading)].into_iter().flatten().min()?;
-    noticed.cast_signed().checked_sub(bite(reading, credentials)?.cast_signed())
+    noticed.cast_signed().checked_sub(bite?.cast_signed())
 }
 
 /// The first health check that turned red since the steady phase.

@@ -64,6 +64,11 @@ pub enum Step {
         /// Whose.
         service: String,
     },
+    /// Put the clock of a service right.
+    SetClock {
+        /// Whose.
+        service: String,
+    },
     /// Restart services one after another, each ready before the next.
     RestartEach {
         /// Which, in this order.
@@ -147,6 +152,7 @@ impl Step {
             | Self::RenewAuthority { .. }
             | Self::Renew { .. }
             | Self::RenewWithWrongKey { .. } => StepKind::Rotate,
+            Self::SetClock { .. } => StepKind::SetClock,
             Self::RestartEach { .. } | Self::RestartAll { .. } | Self::TryOrders { .. } => StepKind::Restart,
             Self::Ask { .. } => StepKind::RecoveryRun,
         }
@@ -165,6 +171,7 @@ impl Step {
             Self::RenewWithWrongKey { service } => {
                 renew(context, service, Manner::Swap, |good, other| Damage::KeyOfAnother.files(good, other))
             }
+            Self::SetClock { service } => context.set_clock(service, 0),
             Self::RestartEach { services } => starting::restart_each(context, services).await,
             Self::RestartAll { services } => starting::restart_all(context, services).await,
             Self::TryOrders { orders, think } => starting::try_orders(context, orders, think.0).await,
@@ -193,6 +200,7 @@ impl fmt::Display for Step {
             Self::RenewWithWrongKey { service } => {
                 write!(f, "renew the certificate of {service}, with the key of another one by mistake")
             }
+            Self::SetClock { service } => write!(f, "put the clock of {service} right"),
             Self::RestartEach { services } => {
                 write!(f, "restart one after another: {}", services.join(", "))
             }

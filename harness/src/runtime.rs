@@ -26,10 +26,11 @@ use tokio::{
 use crate::{
     error::{Context, Error, Result},
     history::{ProcessChange, Recorder, What},
+    multicall,
     pki::{self, Credential, Files, Manner},
     profile::{Program, Server},
     run::{RunFolder, write_private},
-    service::{Config, HEALTH_PORT, TLS_PORT},
+    service::{CLOCK_FILE, Config, HEALTH_PORT, TLS_PORT, clock_ahead},
     supervise::{Launch, Request},
     system::{Filled, Hop, Service, System},
 };
@@ -62,6 +63,8 @@ pub enum Ability {
     Pause,
     /// Put a file into its folder while it runs.
     Install,
+    /// Move its clock, and nobody else's.
+    MoveClock,
     /// Cut the connections that it has open, without ending it.
     CutConnections,
     /// Run a server that others wrote as a service.
@@ -82,10 +85,10 @@ impl Runtime {
 
     /// What it can do to a service.
     pub fn abilities(self) -> &'static [Ability] {
-        use Ability::{Install, Kill, Pause, Restart, RunInstalled};
+        use Ability::{Install, Kill, MoveClock, Pause, Restart, RunInstalled};
         match self {
             // Both supervise real processes on this machine, so both can do the same.
-            Self::Processes | Self::Containers => &[Restart, Kill, Pause, Install, RunInstalled],
+            Self::Processes | Self::Containers => &[Restart, Kill, Pause, Install, MoveClock, RunInstalled],
         }
     }
 
@@ -139,6 +142,7 @@ impl fmt::Display for Ability {
             Self::Kill => "kill a service",
             Self::Pause => "pause a service",
             Self::Install => "install files into a running service",
+            Self::MoveClock => "move the clock of a service",
             Self::CutConnections => "cut connections that are open",
             Self::RunInstalled => "run a server that others wrote",
         })
@@ -311,6 +315,35 @@ impl Cluster {
         issuing.write(&folder).context(|| format!("cannot install the issuer of {service}"))
     }
 
+    /// How many seconds the clock of a service is ahead.
+    ///
+    /// # Errors
+    /// If there is no such service.
+    pub fn clock(&self, service: &str) -> Result<i64> {
+        self.service(service)?;
+        Ok(clock_ahead(&self.folder.service(service).join(CLOCK_FILE)))
+    }
+
+    /// Moves the clock of one service, and of no other, so that it is so many seconds ahead of the machine's;
+    /// behind, if negative; 0 puts it right.
+    ///
+    /// # Errors
+    /// If the service cannot be told: one that others wrote takes the machine's.
+    pub fn set_clock(&self, service: &str, ahead: i64) -> Result<()> {
+        let program = &self.service(service)?.program;
+        if multicall::is_foreign(program) {
+            let why =
+                format!("cannot move the clock of `{service}`: `{program}` is a server that others wrote");
+            return Err(Error::usage(why).hint("a service of the executable's own looks at a file for it"));
+        }
+        let file = self.folder.service(service).join(CLOCK_FILE);
+        // Never half a number.
+        let next = file.with_extension("next");
+        std::fs::write(&next, format!("{ahead}\n"))
+            .and_then(|()| std::fs::rename(&next, &file))
+            .context(|| format!("cannot write {}", file.display()))
+    }
+
     /// Removes what a service has stored. It must not run.
     ///
     /// # Errors
@@ -410,6 +443,7 @@ fn lay_out(
             .map(|name| (name.clone(), issuer_folder(Path::new(""), name)))
             .collect(),
         data: DATA.into(),
+        clock: CLOCK_FILE.into(),
         settings: service.settings.clone(),
     };
     let folders = config.mounts.values().chain(config.issues.values()).chain([&config.data]);

@@ -28,6 +28,9 @@ pub const TLS_PORT: u16 = 8443;
 /// Port of a service's health endpoint (plain HTTP: it must answer when certificates fail).
 pub const HEALTH_PORT: u16 = 8080;
 
+/// Beside `config.json`: how far the clock of a service is ahead of the machine's; see [`clock_ahead`].
+pub const CLOCK_FILE: &str = "clock";
+
 /// How long a service may hold back the answer to who knows it already.
 pub const HOLD: Duration = Duration::from_millis(100);
 
@@ -71,6 +74,9 @@ pub struct Config {
     pub issues: BTreeMap<String, PathBuf>,
     /// Folder that outlives a restart.
     pub data: PathBuf,
+    /// The file that says how far its clock is off, in which it looks all the time: see [`clock_ahead`].
+    #[serde(default)]
+    pub clock: PathBuf,
     /// The program's own settings.
     pub settings: toml::Table,
 }
@@ -84,11 +90,17 @@ impl Config {
         let mut config: Self = serde_json::from_slice(&std::fs::read(path)?)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let paths = config.mounts.values_mut().chain(config.issues.values_mut());
-        for path in paths.chain([&mut config.data]) {
+        for path in paths.chain([&mut config.data, &mut config.clock]) {
             *path = folder.join(&*path);
         }
         Ok(config)
     }
+}
+
+/// How many seconds the clock of a service is ahead of the machine's, by its file: a whole number, negative
+/// where it is behind. None has moved it where there is no such file, or where it says something else.
+pub fn clock_ahead(file: &Path) -> i64 {
+    std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 /// What a service says at `GET /status` on its health port. `GET /live` gives 200 as long as it
@@ -112,13 +124,16 @@ pub struct Status {
     /// and the authority that issued it (`archive@mesh`), and by the address that it called from:
     /// others may hold the same credential, a prober for one.
     pub clients: BTreeMap<String, BTreeMap<IpAddr, Leaf>>,
+    /// What its clock says, microseconds since the Unix epoch; none of a service that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_us: Option<u64>,
 }
 
 impl Status {
-    /// What tells this from what is said at another time, by the same executable.
+    /// What tells this from what is said at another time, by the same executable. That time passes is no news.
     pub fn mark(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        serde_json::to_string(self).unwrap_or_default().hash(&mut hasher);
+        serde_json::to_string(&Self { clock_us: None, ..self.clone() }).unwrap_or_default().hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -63,16 +63,19 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
     let mut last_of: Option<u32> = None;
     let mut asked = Instant::now();
     let mut known: Option<u64> = None;
+    let mut ahead_ms = 0;
     loop {
         sleep(WHILE_UNREADY).await;
         // A system of many services that are down is not worth a thousand questions a second, nor is one
         // that comes up: half of what a start costs was theirs.
+        let mut before = SystemTime::UNIX_EPOCH;
         let status = if process.runs() {
             let ready = last.as_ref().is_some_and(|health| health.ready);
             if ready && asked.elapsed() < EVERY {
                 continue;
             }
             asked = Instant::now();
+            before = SystemTime::now();
             let path = known.map_or_else(|| "/status".into(), |mark| format!("/status?unlike={mark}"));
             plain.get::<Status>(&path, LIMIT).await.ok()
         } else {
@@ -108,6 +111,12 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
                 recorder.record(What::Claims { service, mount, leaf });
             }
         }
+        if let Some(says) = status.as_ref().and_then(|status| status.clock_us)
+            && let Some(off) = came_to_be_off(ahead_ms, says, [before, SystemTime::now()])
+        {
+            ahead_ms = off;
+            recorder.record(What::ClockSeen { service: service.clone(), ahead_ms });
+        }
         let clients = status.map(|status| status.clients).unwrap_or_default();
         let address = |service: &str| cluster.address(service).ok().map(|own| own.ip());
         for (key, leaf) in shown_by_themselves(cluster.system(), &clients, address) {
@@ -117,6 +126,24 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
                 seen.insert(key, leaf.clone());
             }
         }
+    }
+}
+
+/// By how many milliseconds a clock is ahead now, if that is not what was `known`. It said so at some time
+/// between the two. Less than what NTP steps over is nothing.
+fn came_to_be_off(known: i64, says_us: u64, [asked, told]: [SystemTime; 2]) -> Option<i64> {
+    let millis = |at: SystemTime| {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    };
+    let says = i64::try_from(says_us / 1000).unwrap_or(i64::MAX);
+    let (least, most) = (says.saturating_sub(millis(told)), says.saturating_sub(millis(asked)));
+    let within = |off: i64| (least - DRIFT_MS..=most + DRIFT_MS).contains(&off);
+    match (within(known), within(0)) {
+        (true, _) => None,
+        (false, true) => Some(0),
+        // An answer is given at the end of the wait for it.
+        (false, false) => Some(least),
     }
 }
 
@@ -195,6 +222,19 @@ async fn watch_clock(recorder: Recorder) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_is_off_only_if_no_delay_explains_what_it_says() {
+        let at = |ms: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+        let off =
+            |known, says_ms: u64, asked, told| came_to_be_off(known, says_ms * 1000, [at(asked), at(told)]);
+        assert_eq!(off(0, 100_050, 100_000, 100_100), None);
+        assert_eq!(off(0, 105_000, 100_000, 110_000), None, "the answer took ten seconds");
+        assert_eq!(off(0, 160_100, 100_000, 100_100), Some(60_000));
+        assert_eq!(off(60_000, 160_250, 100_200, 100_250), None);
+        assert_eq!(off(60_000, 100_300, 100_250, 100_300), Some(0));
+        assert_eq!(off(0, 40_100, 100_000, 100_100), Some(-60_000));
+    }
 
     #[test]
     fn what_the_prober_shows_for_a_service_is_not_what_the_service_shows() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     history::{Micros, Phase, What},
-    measure::{Credential, Measurements, Reading},
+    measure::{Credential, Measurements, MovedClock, Reading},
     words,
 };
 
@@ -16,8 +16,8 @@ pub fn steady() -> Box<dyn Check> {
     rule("steady", judge_steady)
 }
 
-/// Every credential that a fault installed showed on the wire, and nothing else did any more, before
-/// the repair began. Never fails: a fault that never bit says nothing about a system.
+/// Every credential that a fault installed showed on the wire, and nothing else did any more, and every service
+/// whose clock it moved told another time, before the repair began. Never fails: a fault that never bit says nothing about a system.
 pub fn landed() -> Box<dyn Check> {
     rule("landed", judge_landed)
 }
@@ -79,12 +79,27 @@ fn services<'h>(reading: &Reading<'h>) -> BTreeSet<&'h str> {
     named.collect()
 }
 
+/// `the clock of archive was 48 h ahead, by what it says, 12 ms after it was moved`.
+fn off(clock: &MovedClock<'_>) -> String {
+    let after = words::span(clock.landed.unwrap_or(clock.moved).saturating_sub(clock.moved));
+    format!("{}, by what it says, {after} after it was moved", clock.words())
+}
+
 fn judge_landed(measured: &Measurements<'_>) -> Early {
     let credentials = &measured.credentials;
-    if credentials.is_empty() {
-        return Err(unknown("no fault installed a credential"));
-    }
     let deadline = measured.milestones.repair_began.unwrap_or(measured.reading.until);
+    let mut clocks = measured.clocks.iter();
+    if let Some(right) = clocks.find(|clock| clock.landed.is_none_or(|landed| landed > deadline)) {
+        return Err(unknown(format!("{} did not tell another time before the repair", right.service)));
+    }
+    if credentials.is_empty() {
+        let off: Vec<_> = measured.clocks.iter().map(off).collect();
+        return if off.is_empty() {
+            Err(unknown("no fault installed a credential or moved a clock"))
+        } else {
+            Ok(passed(words::list(&off, 5)))
+        };
+    }
     let never: Vec<String> =
         credentials.iter().filter(|c| c.landed.is_none()).map(Credential::name).collect();
     if !never.is_empty() {

@@ -5,14 +5,15 @@ use std::{collections::HashMap, time::Duration};
 use crate::{
     clock::micros,
     history::{Micros, Outcome, Probe, Refusal, Side},
-    measure::{Credential, LeafId, Measurements, OpenConnections, SLEW, Try},
+    measure::{Credential, LeafId, Measurements, MovedClock, OpenConnections, SLEW, Try},
     words,
 };
 
 use super::{Check, Early, failed, passed, rule, timed, unknown};
 
 /// Once a credential of the fault bites, fresh handshakes that carry it are refused for this reason, and
-/// no handshake of any hop is refused for another. If every certificate was replaced in time, no
+/// no handshake of any hop is refused for another. A server whose clock was moved refuses everybody as expired:
+/// in TLS that stands for "not yet valid", too (RFC 8446, 6.2). If every certificate was replaced in time, no
 /// handshake was refused at all. A hop without a TLS peer says nothing either way.
 pub fn refused(reason: Refusal) -> Box<dyn Check> {
     rule("refused", move |measured| judge_refused(measured, &reason))
@@ -77,14 +78,15 @@ fn judge_refused(measured: &Measurements<'_>, reason: &Refusal) -> Early {
     let since = reading.since.ok_or_else(|| unknown("the steady phase never ended"))?;
     let by_end = *reason == Refusal::Expired;
     let bites = bites(measured, by_end);
-    if bites.is_empty() && by_end && !measured.averted() {
+    let clocks = || measured.clocks.iter().filter(|_| by_end).filter_map(|clock| clock.landed);
+    if bites.is_empty() && by_end && !measured.averted() && clocks().next().is_none() {
         return Err(unknown("no certificate of the fault reached its end"));
     }
     if bites.is_empty() && !by_end {
         return Err(unknown("no credential of the fault landed"));
     }
     let mut tally = Tally::default();
-    let first_bite = bites.values().map(|bite| bite.from).min().unwrap_or(Micros::MAX);
+    let first_bite = bites.values().map(|bite| bite.from).chain(clocks()).min().unwrap_or(Micros::MAX);
     for hop in &reading.hops {
         let tries = &hop.tries[hop.tries.partition_point(|attempt| attempt.at < since)..];
         for attempt in tries {
@@ -156,6 +158,8 @@ impl Tally {
         reason: &Refusal,
     ) {
         let carried = attempt.leaves.iter().filter_map(|leaf| bites.get(leaf));
+        let clocks =
+            measured.clocks.iter().filter(|clock| *reason == Refusal::Expired && judges(clock, attempt));
         match &attempt.of.outcome {
             Outcome::Refused { by, reason: given } => {
                 // A certificate that has ended may be refused as such, whoever installed it.
@@ -164,7 +168,8 @@ impl Tally {
                 let may = carried.map(|bite| bite.may).chain(ends).min();
                 let early = if *reason == Refusal::Expired { LAST_SECOND } else { 0 };
                 let answered = attempt.answered + SLEW + early;
-                if given == reason && may.is_some_and(|may| may <= answered) {
+                let by_clock = *by == Side::Server && clocks.clone().any(|clock| may_be_off(clock, attempt));
+                if given == reason && (by_clock || may.is_some_and(|may| may <= answered)) {
                     self.right += 1;
                 } else {
                     let side = match by {
@@ -175,13 +180,30 @@ impl Tally {
                 }
             }
             Outcome::Served(status) => {
-                if carried.map(|bite| bite.from).min().is_some_and(|from| from <= attempt.at) {
+                let bitten = carried.map(|bite| bite.from).min().is_some_and(|from| from <= attempt.at);
+                if bitten || clocks.clone().any(|clock| is_off(clock, attempt)) {
                     self.served.note(|| format!("{} with status {status}", place(attempt)));
                 }
             }
             Outcome::Unreachable(_) => {}
         }
     }
+}
+
+/// Whether it is the clock of the server that judged.
+fn judges(clock: &MovedClock<'_>, attempt: &Try<'_, Probe>) -> bool {
+    clock.service == attempt.of.server
+}
+
+/// Whether the clock may have been off when the server judged.
+fn may_be_off(clock: &MovedClock<'_>, attempt: &Try<'_, Probe>) -> bool {
+    clock.moved <= attempt.answered && clock.right.is_none_or(|right| attempt.at <= right)
+}
+
+/// Whether it was for certain.
+fn is_off(clock: &MovedClock<'_>, attempt: &Try<'_, Probe>) -> bool {
+    clock.landed.is_some_and(|landed| landed <= attempt.at)
+        && clock.put_right.is_none_or(|right| attempt.answered < right)
 }
 
 fn place(attempt: &Try<'_, Probe>) -> String {

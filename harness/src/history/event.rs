@@ -158,6 +158,20 @@ pub enum What {
         /// Milliseconds that the wall clock moved against the monotonic one.
         by_ms: i64,
     },
+    /// The harness moved the clock of one service, or put it right (not yet seen from outside).
+    ClockSet {
+        /// Whose.
+        service: String,
+        /// Milliseconds that it is to be ahead of the harness's; negative if behind, 0 if right.
+        ahead_ms: i64,
+    },
+    /// What a service says about the time came to differ from the harness's clock, or to agree with it.
+    ClockSeen {
+        /// Who.
+        service: String,
+        /// Milliseconds that it is ahead, to the time that an answer takes; negative if behind, 0 if right.
+        ahead_ms: i64,
+    },
     /// A verdict of a check.
     Judged {
         /// Name of the check.
@@ -371,6 +385,8 @@ pub enum StepKind {
     Rotate,
     /// Services are started, stopped or restarted.
     Restart,
+    /// The clock of a service is put right.
+    SetClock,
     /// Missed work is done again.
     RecoveryRun,
 }

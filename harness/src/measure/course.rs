@@ -63,7 +63,7 @@ pub struct Attempt<'h> {
 impl Step<'_> {
     /// Whether it changes the system, and so can be what repaired it.
     pub fn repairs(&self) -> bool {
-        matches!(self.kind, StepKind::Rotate | StepKind::Restart)
+        matches!(self.kind, StepKind::Rotate | StepKind::Restart | StepKind::SetClock)
     }
 }
 

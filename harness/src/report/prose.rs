@@ -3,7 +3,7 @@
 use crate::{
     check::{Expect, Overall, Summary},
     history::Micros,
-    measure::{Attribution, Credential, Measurements},
+    measure::{Attribution, Credential, Measurements, MovedClock},
     words,
 };
 
@@ -84,7 +84,11 @@ fn what_broke(measured: &Measurements<'_>) -> String {
         let (count, names) = told(landed);
         return format!("The fault put {count} on the wire: {names}.");
     }
-    "No fault was seen on the wire.".into()
+    let clocks = measured.clocks.iter().filter(|clock| clock.landed.is_some()).map(MovedClock::words);
+    match clocks.collect::<Vec<_>>() {
+        clocks if clocks.is_empty() => "No fault was seen on the wire.".into(),
+        clocks => format!("The certificates are good; {}.", words::list(&clocks, 3)),
+    }
 }
 
 fn for_how_long(measured: &Measurements<'_>) -> Option<String> {
@@ -129,6 +133,8 @@ fn who_noticed(measured: &Measurements<'_>) -> Option<String> {
     };
     let hurt = if measured.averted() {
         "the end of the first certificate"
+    } else if measured.credentials.is_empty() {
+        "it began to hurt"
     } else {
         "the first certificate began to hurt"
     };

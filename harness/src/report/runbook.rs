@@ -10,7 +10,7 @@ use crate::{
     runbook::Step,
     runtime::{Runtime, by_hand},
     scenario::{Begins, Scenario},
-    service::{BUNDLE_FILE, CHAIN_FILE, KEY_FILE, TLS_PORT},
+    service::{BUNDLE_FILE, CHAIN_FILE, CLOCK_FILE, KEY_FILE, TLS_PORT},
     system::{Filled, Reload, Service, System},
     words,
 };
@@ -186,6 +186,7 @@ fn told(system: &System, step: &Step) -> Told {
             commands: String::new(),
             expect: "the old certificate on the wire, and `rejected` in what it says.".into(),
         },
+        Step::SetClock { service } => set_clock(service),
         Step::RestartEach { services } => Told {
             purpose: "One after another, each ready before the next, so that no more than one is away at a time. A \
                       supervisor starts again what ends."
@@ -297,6 +298,24 @@ fn rotate_one(system: &System, service: &Service, mount: &str, authority: &str) 
         None => format!(
             "{rotate} FOLDER  # of authority {authority}, with its {CHAIN_FILE}, {KEY_FILE} and {BUNDLE_FILE}\n"
         ),
+    }
+}
+
+/// Certificates are good, and so is everybody else's clock.
+fn set_clock(name: &str) -> Told {
+    let service = quote::command([name]);
+    Told {
+        purpose: format!(
+            "Nothing is wrong with the certificates: {name} believes another time, and takes good ones for ended or \
+             not begun. New certificates would not help. On a machine of one's own it is `chronyc makestep` on the \
+             node; here the clock of one service is a file."
+        ),
+        commands: format!(
+            "date -u +%s; curl -s \"$(health {service})/status\" | grep -o '\"clock_us\":[0-9]*'\n\
+             rm -f \"$RUN\"/services/{service}/{CLOCK_FILE}\n\
+             date -u +%s; curl -s \"$(health {service})/status\" | grep -o '\"clock_us\":[0-9]*'\n"
+        ),
+        expect: "before, seconds and microseconds that do not fit each other; after, the same second.".into(),
     }
 }
 

@@ -29,9 +29,10 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower_service::Service;
 
 use crate::{
+    clock,
     credentials::{InUse, Mount},
     settings::Common,
-    tls, wait,
+    tls,
 };
 
 /// The addresses that were found, by service, and whether they answered.
@@ -114,7 +115,7 @@ impl Connector {
         let ends = [Some(in_use.leaf.not_after), peer.leaf.map(|leaf| leaf.not_after)];
         let ends = ends.into_iter().flatten().min().unwrap_or(i64::MAX);
         // What has ended before the handshake was the server's to judge.
-        let watched = self.cuts_at_expiry && wait::unix_seconds() <= ends;
+        let watched = self.cuts_at_expiry && clock::unix_seconds() <= ends;
         Ok(TokioIo::new(Kept { stream, ends: if watched { ends } else { i64::MAX } }))
     }
 }
@@ -185,7 +186,7 @@ pub fn is_stale(error: &(dyn Error + 'static)) -> bool {
 
 impl Kept {
     fn is_fit(&self) -> io::Result<()> {
-        if wait::unix_seconds() > self.ends { Err(io::Error::other(Stale)) } else { Ok(()) }
+        if clock::unix_seconds() > self.ends { Err(io::Error::other(Stale)) } else { Ok(()) }
     }
 }
 

@@ -21,7 +21,7 @@ use notafter::{
 use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::CertificateDer, sign::CertifiedKey};
 use tokio::sync::{Notify, watch};
 
-use crate::{settings::Common, tls, wait};
+use crate::{clock, settings::Common, tls};
 
 /// How often a service looks whether a credential was replaced. A look asks for the marks of four names
 /// and sees every way of replacing on every file system; inotify would have to be set up again after
@@ -76,9 +76,9 @@ impl InUse {
     }
 }
 
-/// Whether a leaf has ended by the wall clock.
+/// Whether a leaf has ended by the clock of this process.
 pub fn has_expired(leaf: &Leaf) -> bool {
-    wait::unix_seconds() > leaf.not_after
+    clock::unix_seconds() > leaf.not_after
 }
 
 impl Mount {

@@ -14,7 +14,7 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use crate::{enrol::Issued, wait};
+use crate::{clock, enrol::Issued, wait};
 
 /// The issuing CAs of some authorities.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Issuers {
             let mut params = CertificateParams::new(vec![name.to_owned()])?;
             params.distinguished_name = rcgen::DistinguishedName::new();
             params.distinguished_name.push(DnType::CommonName, name);
-            params.not_before = OffsetDateTime::now_utc();
+            params.not_before = clock::now();
             params.not_after = (params.not_before + self.lifetime).min(issuing.not_after);
             params.serial_number = Some(serial());
             params.is_ca = IsCa::ExplicitNoCa;

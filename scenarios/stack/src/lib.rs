@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod clients;
+pub mod clock;
 mod connector;
 pub mod credentials;
 mod disk;

@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{
     client::{HopError, MANAGER, Registration},
+    clock,
     credentials::{LOOK, Mount, has_expired},
     enrol, renewal, server,
     service::{End, Role, Service},
@@ -81,6 +82,7 @@ pub fn main<R: Role>(config: Config) -> u8 {
 /// [`Start::NeedsFirst`], a need that does not answer.
 pub async fn serve<R: Role>(config: Config, told: impl Future<Output = ()>) -> Result<(), End> {
     let (common, own) = settings::read(&config.settings).map_err(End::Settings)?;
+    clock::look(&config.clock);
     let service = Arc::new(Service::new(config, common));
     // Dropped last to first: whatever ends here takes every task and connection with it.
     let mut tasks = JoinSet::new();
@@ -308,7 +310,7 @@ async fn watch_need(service: Arc<Service>, need: String) {
     }
 }
 
-/// Takes replaced credentials into use, and says in the log when the service becomes ready and when
+/// Looks at the clock, takes replaced credentials into use, and says in the log when the service becomes ready and when
 /// it no longer is.
 async fn watch(service: Arc<Service>) {
     let mut was_ready = false;
@@ -318,6 +320,7 @@ async fn watch(service: Arc<Service>) {
                 if let Some(loaded) = mount.load_if_changed() {
                     tell(&service, mount, loaded);
                 }
+        clock::look(&service.config.clock);
             }
         }
         let waits_for = service.waits_for();

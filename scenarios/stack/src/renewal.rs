@@ -6,10 +6,11 @@ use notafter::{history::Leaf, system::Reload};
 
 use crate::{
     client::MANAGER,
+    clock,
     credentials::Mount,
     enrol::{self, Applicant},
     service::{Role, Service},
-    wait::{Backoff, jittered, unix_us},
+    wait::{Backoff, jittered},
 };
 
 /// How often a service looks whether a credential is due.
@@ -72,13 +73,13 @@ fn is_due(leaf: &Leaf) -> bool {
     let last_byte = leaf.serial.get(leaf.serial.len().saturating_sub(2)..).unwrap_or_default();
     let dice = i128::from(u8::from_str_radix(last_byte, 16).unwrap_or(0));
     let due_us = i128::from(leaf.not_before) * 1_000_000 + life_us * (4 * 256 + dice) / (6 * 256);
-    i128::from(unix_us()) >= due_us
+    i128::from(clock::unix_us()) >= due_us
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::unix_seconds;
+    use crate::clock::unix_seconds;
 
     fn leaf(serial: &str, begins_ago: i64, ends_in: i64) -> Leaf {
         let now = unix_seconds();

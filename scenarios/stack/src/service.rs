@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use crate::{
     client::{Client, HopError},
     clients::Clients,
+    clock,
     credentials::{Mount, Mounts},
     enrol::{Application, Issued},
     log::Log,
@@ -206,6 +207,7 @@ impl Service {
             credentials: self.mounts.iter().filter_map(credential).collect(),
             rejected: self.mounts.iter().filter_map(rejected).collect(),
             clients: self.clients.all(),
+            clock_us: Some(clock::unix_us()),
         }
     }
 

@@ -25,7 +25,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use crate::settings::Common;
+use crate::{clock::Clock, settings::Common};
 
 /// The crypto provider of every configuration.
 pub fn provider() -> &'static Arc<CryptoProvider> {
@@ -63,7 +63,7 @@ pub fn server(
         root_ends: root_ends.filter(|_| settings.refuses_expired_roots),
         builds_no_other_path: settings.builds_no_other_path,
     });
-    let builder = ServerConfig::builder_with_provider(provider().clone())
+    let builder = ServerConfig::builder_with_details(provider().clone(), Arc::new(Clock))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     Ok(builder
@@ -77,7 +77,7 @@ pub fn server(
 /// # Errors
 /// If the provider has no protocol version that rustls considers safe.
 pub fn client(key: &Arc<CertifiedKey>, roots: &Arc<RootCertStore>) -> Result<ClientConfig, String> {
-    let mut config = ClientConfig::builder_with_provider(provider().clone())
+    let mut config = ClientConfig::builder_with_details(provider().clone(), Arc::new(Clock))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots.clone())

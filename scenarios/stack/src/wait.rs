@@ -1,4 +1,4 @@
-//! Waits between tries, random bytes, and the wall clock.
+//! Waits between tries, random bytes, and the clock of the machine.
 
 use std::time::{Duration, SystemTime};
 
@@ -46,13 +46,9 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// The wall clock, by which certificates live: microseconds since the Unix epoch.
+/// The clock of the machine, by which records are counted, whoever moved the one of this process:
+/// microseconds since the Unix epoch.
 pub fn unix_us() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     since.as_micros().try_into().unwrap_or(u64::MAX)
-}
-
-/// The wall clock in whole seconds since the Unix epoch.
-pub fn unix_seconds() -> i64 {
-    i64::try_from(unix_us() / 1_000_000).unwrap_or(i64::MAX)
 }

@@ -97,6 +97,7 @@ impl View<'_, '_> {
                     StepKind::Pace => "pace",
                     StepKind::Rotate => "rotate",
                     StepKind::Restart => "restart",
+                    StepKind::SetClock => "set clock",
                     StepKind::RecoveryRun => "rerun",
                 };
                 let extent = self.scale.extent(step.began, end);

@@ -145,6 +145,7 @@ impl Net {
                 .map(|name| (name.clone(), folder.join("issues").join(name)))
                 .collect(),
             data: folder.join("data"),
+            clock: folder.join("clock"),
             settings: service.settings.clone(),
         }
     }
