@@ -71,6 +71,7 @@ macro_rules! specimen {
 mod composed;
 mod hidden;
 mod replaced;
+mod around;
 
 /// Every fault, each before its control.
 pub fn rows() -> Vec<Row> {
@@ -84,6 +85,7 @@ pub fn rows() -> Vec<Row> {
     all
 }
 
+    all.extend(around::rows());
 /// What archive presents, and search refuses. The control says that it is well whatever happens.
 fn presented() -> Vec<Row> {
     rows! {

@@ -1,5 +1,6 @@
 //! The shapes that scenarios of faults have, and the systems that they run on.
 
+mod around;
 mod composed;
 mod replaced;
 
@@ -15,6 +16,7 @@ use notafter::{
     system::{Service, Span, System},
 };
 
+pub use around::{bounded, stormed, timeless};
 pub use composed::{broken_again, due, renewed_late, some_refused};
 pub use replaced::{botched, renewed_in_time, renewed_of, replaced, rotated_under_load};
 

@@ -215,7 +215,7 @@ async fn keep_contact<R: Role>(service: Arc<Service>, role: Arc<R>, enrolled: bo
         while let Err(error) = enrol_once(&service).await {
             service.log.say(&error.to_string());
             if service.settings.thundering_retry {
-                thunder(&service.config).await;
+                thunder(&service).await;
             }
             backoff.wait().await;
         }
@@ -226,10 +226,10 @@ async fn keep_contact<R: Role>(service: Arc<Service>, role: Arc<R>, enrolled: bo
     tokio::join!(register(&service), renewing);
 }
 
-/// Waits until the manager listens; then all of the herd call it at the same moment, and stay.
-async fn thunder(config: &Config) {
-    let Some(address) = config.known.get(MANAGER) else { return };
-    while TcpStream::connect(address).await.is_err() {
+/// Waits until the manager serves; then all of the herd call it at the same moment, and stay.
+async fn thunder(service: &Service) {
+    let Some(address) = service.config.known.get(MANAGER) else { return };
+    while service.client.get(MANAGER, "/live").await.is_err() {
         tokio::time::sleep(LOOK).await;
     }
     let mut herd = JoinSet::new();
@@ -247,11 +247,16 @@ async fn thunder(config: &Config) {
 async fn register(service: &Service) {
     wait_for_other(service).await;
     let mut backoff = Backoff::new();
+    // Those who were turned away come back once.
+    let mut herd = service.settings.thundering_retry;
     loop {
         if register_once(service).await {
             backoff.reset();
             tokio::time::sleep(HEARTBEAT).await;
         } else {
+            if std::mem::take(&mut herd) {
+                thunder(service).await;
+            }
             backoff.wait().await;
         }
     }
@@ -315,12 +320,12 @@ async fn watch_need(service: Arc<Service>, need: String) {
 async fn watch(service: Arc<Service>) {
     let mut was_ready = false;
     loop {
+        clock::look(&service.config.clock);
         if service.config.reload == Reload::OnChange && !service.settings.reads_credential_once {
             for mount in service.mounts.values() {
                 if let Some(loaded) = mount.load_if_changed() {
                     tell(&service, mount, loaded);
                 }
-        clock::look(&service.config.clock);
             }
         }
         let waits_for = service.waits_for();

@@ -95,8 +95,9 @@ pub struct Common {
     pub registers_once: bool,
     /// Defect: it registers only after this other service has.
     pub registers_after: String,
-    /// Defect: if the manager is away when it is called, all who were turned away come back at the same
-    /// moment: 200 connections, as soon as it listens.
+    /// Defect: if the manager is away or its certificate has ended when it is called, all who were turned away
+    /// come back at the same moment, as the launchers of Epic did in April 2021: 200 connections, as soon as it
+    /// serves again, without backoff or jitter.
     pub thundering_retry: bool,
     /// Defect: more open connections than this end the server; 0 for any number.
     pub most_connections: usize,
