@@ -31,7 +31,7 @@ use crate::{
     pki::Credential,
     runtime::Ability,
     supervise::Order,
-    system::Reload,
+    system::{Reload, Service, System},
 };
 
 /// One defect. What it replaces is journaled first, so that healing needs nothing but the journal.
@@ -119,6 +119,11 @@ fn replace_for(
     context.journal.will_replace(&service, &mount, &was, credential.leaf())?;
     context.install(&service, &mount, credential, why)?;
     Ok(Injected { service, mount, leaf: credential.leaf().clone(), shows: Shows::OnTheWire, ends })
+}
+
+/// Whether somebody is presented what lies in this mount when he calls the service.
+fn is_presented(system: &System, service: &Service, mount: &str) -> bool {
+    mount == service.serves && system.hops().iter().any(|hop| hop.server == service.name)
 }
 
 /// Tells services that read their credentials again at a signal. Those that watch see it by

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnyFault, Fault, Injected, replace_for, signal_reload};
+use super::{AnyFault, Fault, Injected, is_presented, replace_for, signal_reload};
 use crate::{
     context::Context,
     error::Result,
@@ -74,15 +74,13 @@ impl Fault for AuthorityExpired {
             )?;
             context.cluster.install_issuing(&service.name, &self.authority, issuer.credential())?;
         }
-        let hops = context.system().hops();
         let (mut all, mut presented) = (Vec::new(), Vec::new());
         for service in context.system().own() {
             let mounts = service.mounts.iter().filter(|(_, mount)| mount.authority == self.authority);
             for (mount, _) in mounts {
                 let credential: Credential =
                     issuer.issue(&Identity::service(&service.name), Validity::lasting(LASTING))?;
-                let is_presented =
-                    *mount == service.serves && hops.iter().any(|hop| hop.server == service.name);
+                let is_presented = is_presented(context.system(), service, mount);
                 let why = if is_presented { Purpose::Fault } else { Purpose::Companion };
                 let at = (service.name.clone(), mount.clone());
                 let one = replace_for(context, at, &credential, why, None)?;

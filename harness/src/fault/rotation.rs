@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use super::{AnyFault, Fault, Injected, Which, replace, signal_reload};
+use super::{AnyFault, Fault, Injected, Which, is_presented, replace, replace_for, signal_reload};
 use crate::{
     context::Context,
     error::Result,
+    history::Purpose,
     landing,
     pki::{Authority, Credential, Overlap, Validity},
     runbook,
+    system::{Service, System},
 };
 
 /// How long everything lasts.
@@ -26,8 +28,10 @@ struct Rotated {
 
 /// The root and the issuing CA of an authority are replaced, as linkerd's, Istio's and Strimzi's manuals
 /// have it: everybody trusts the new root beside the old one, then everybody gets a certificate under the
-/// new one, then, `to_the_end`, nobody trusts the old one any more. Each step is on the wire everywhere
-/// before the next; a fresh leaf in each shows that what came with it is in use.
+/// new one, then, `to_the_end`, nobody trusts the old one any more; else the last step has landed when servers
+/// present what they got: what a service shows as a client nobody may ever see, if it refuses the server first. Each step is on the wire everywhere
+/// before the next; a fresh leaf in each shows that what came with it is in use. Whoever issues does so under
+/// the new one before anybody shows it.
 pub fn rotated(authority: impl Into<String>, to_the_end: bool) -> Box<dyn AnyFault> {
     Box::new(Rotated { authority: authority.into(), to_the_end, in_turn: false })
 }
@@ -89,14 +93,18 @@ impl Fault for Rotated {
         let both = new.bundle();
         let mut injected = install(context, &Step { issuer: old, trusts: both.clone() }).await?;
         self.taken(context, &injected).await?;
-        injected = install(context, &Step { issuer: &new, trusts: both }).await?;
-        if self.to_the_end {
-            landed(context, &injected).await?;
-            new.end_overlap()?;
-            injected = install(context, &Step { issuer: &new, trusts: new.bundle() }).await?;
-            if self.in_turn {
-                self.taken(context, &injected).await?;
-            }
+        hand_over(context, &new)?;
+        let last = Step { issuer: &new, trusts: both };
+        if !self.to_the_end {
+            return install_where(context, &last, is_presented).await;
+        }
+        injected = install(context, &last).await?;
+        landed(context, &injected).await?;
+        new.end_overlap()?;
+        hand_over(context, &new)?;
+        injected = install(context, &Step { issuer: &new, trusts: new.bundle() }).await?;
+        if self.in_turn {
+            self.taken(context, &injected).await?;
         }
         Ok(injected)
     }
@@ -115,20 +123,45 @@ impl Rotated {
     }
 }
 
+/// Whoever issues for the authority gets its issuing CA, with the bundle to hand out.
+fn hand_over(context: &Context, authority: &Authority) -> Result<()> {
+    let issues = |issued: &String| issued == authority.name();
+    for service in context.system().own().filter(|service| service.issues.iter().any(issues)) {
+        let was = context.cluster.issuer(&service.name, authority.name())?;
+        let will_be = authority.issuer().credential().leaf();
+        context.journal.will_replace_issuer(&service.name, authority.name(), &was, will_be)?;
+        context.cluster.install_issuer(&service.name, authority)?;
+    }
+    Ok(())
+}
+
 /// Every mount of the authority gets a new credential, whoever filled it.
 async fn install(context: &Context, step: &Step<'_>) -> Result<Vec<Injected>> {
-    let mut injected = Vec::new();
+    install_where(context, step, |_, _, _| true).await
+}
+
+/// The same; gives those that count for the fault, which are all that it waits for.
+async fn install_where(
+    context: &Context,
+    step: &Step<'_>,
+    counts: impl Fn(&System, &Service, &str) -> bool,
+) -> Result<Vec<Injected>> {
+    let (mut all, mut counting) = (Vec::new(), Vec::new());
     for service in context.system().own() {
         let mounts = service.mounts.iter().filter(|(_, mount)| mount.authority == step.issuer.name());
         for (mount, _) in mounts {
             let credential: Credential =
                 step.issuer.issue(&context.pki.identity(&service.name), Validity::lasting(LASTING))?;
             let credential = credential.with_bundle(step.trusts.clone());
-            injected.push(replace(context, (service.name.clone(), mount.clone()), &credential, None)?);
+            let counts = counts(context.system(), service, mount);
+            let why = if counts { Purpose::Fault } else { Purpose::Companion };
+            let one = replace_for(context, (service.name.clone(), mount.clone()), &credential, why, None)?;
+            counting.extend(counts.then(|| one.clone()));
+            all.push(one);
         }
     }
-    signal_reload(context, &injected).await?;
-    Ok(injected)
+    signal_reload(context, &all).await?;
+    Ok(counting)
 }
 
 async fn landed(context: &Context, injected: &[Injected]) -> Result<()> {

@@ -11,7 +11,9 @@ use notafter::{
     system::System,
 };
 
-use crate::shape::{borne, changed, failing, refused, refused_node, renewed, trio, with, with_all};
+use crate::shape::{
+    borne, changed, failing, refused, refused_node, renewed, restarted_after, trio, with, with_all,
+};
 
 /// A fault, its controls, each on a system with a defect, and the defects in words.
 type Row = (Vec<Template>, Vec<Specimen>);
@@ -178,9 +180,20 @@ fn endured() -> Vec<Row> {
         "authority-rotated", "every certificate is replaced by one under a new root, which is trusted before and \
          alone after: [root] -> [issuing] -> [leaf]",
         trio, |system| changed(system, rotated("mesh", true)),
-        control: "archive reads its bundle once", |system| with(system, "archive", "bundle_read_once"), ["keeps-serving"],
+        control: "archive reads its bundle once", |system| with(system, "archive", "bundle_read_once"),
+        ["keeps-serving", "stays-ready"],
         and "root-dropped-early": "archive trusts the newest root alone",
-        |system| with(system, "archive", "trusts_newest_root_only"), ["keeps-serving"];
+        |system| with(system, "archive", "trusts_newest_root_only"), ["keeps-serving", "stays-ready"];
+        "root-added", "archive presents a leaf under a new root, which search was told to trust before, beside the \
+         old one: [root] -> [issuing] -> [leaf]",
+        trio, |system| changed(system, rotated("mesh", false)),
+        control: "search trusts whom it calls by the bundle of its start",
+        |system| with(system, "search", "client_bundle_read_once"), ["stays-ready"];
+        "restart-after-rotation", "every certificate is replaced by one under a new root, and then archive is \
+         restarted and gets another from manager: [root] -> [issuing] -> [leaf]",
+        trio, |system| restarted_after(system, "archive", rotated("mesh", true)),
+        control: "manager issues with the key that it had at its start",
+        |system| with(system, "manager", "caches_issuer"), ["recovers-within"];
         "key-of-another", "the key that archive finds is another certificate's",
         trio, |system| borne(system, "archive", damage(archive(), Damage::KeyOfAnother)),
         control: "archive drops what was good", drops, ["keeps-serving"];

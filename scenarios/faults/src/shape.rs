@@ -114,12 +114,23 @@ pub fn borne(system: System, service: &str, fault: Box<dyn AnyFault>) -> Scenari
     }
 }
 
-/// Nothing comes of it, and nothing has to be repaired.
+/// Nothing comes of it, nobody is at a loss meanwhile, and nothing has to be repaired.
 pub fn changed(system: System, fault: Box<dyn AnyFault>) -> Scenario {
     Scenario {
         faults: vec![fault],
         limits: Limits { recover: RECOVERED, ..Limits::default() },
-        checks: checks([check::keeps_serving()]),
+        checks: checks([check::keeps_serving(), check::stays_ready()]),
+        ..base(system)
+    }
+}
+
+/// Everything is replaced in order, and then people restart a service: it gets itself a certificate that fits.
+pub fn restarted_after(system: System, service: &str, fault: Box<dyn AnyFault>) -> Scenario {
+    Scenario {
+        faults: vec![fault],
+        repair: Repair::at_landing(Runbook::new().then(restart(service))),
+        limits: Limits { recover: RECOVERED * 3 / 2, ..Limits::default() },
+        checks: checks([check::recovers_within(RECOVERED)]),
         ..base(system)
     }
 }

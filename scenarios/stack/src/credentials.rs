@@ -123,7 +123,12 @@ impl Mount {
     pub fn load(&self) -> Result<Leaf, String> {
         *lock(&self.seen) = Some(Mark::of(&self.folder));
         let kept = self.in_use().filter(|_| self.settings.bundle_read_once);
-        let read = InUse::read(&self.folder, kept.map(|in_use| in_use.roots.clone()), &self.settings);
+        let first = lock(&self.first).as_ref().map(|(first, _)| first.clone());
+        let kept = Kept {
+            roots: kept.map(|in_use| in_use.roots.clone()),
+            called: first.filter(|_| self.settings.client_bundle_read_once).map(|first| first.roots.clone()),
+        };
+        let read = InUse::read(&self.folder, kept, &self.settings);
         let was_good = self.in_use.borrow().is_some();
         *lock(&self.rejected) = read.as_ref().err().filter(|_| was_good).cloned();
         let loaded = match read {
@@ -221,32 +226,38 @@ impl Mount {
     }
 }
 
+/// Roots that are trusted whatever the bundle says.
+struct Kept {
+    /// By all.
+    roots: Option<Vec<CertificateDer<'static>>>,
+    /// Of those who are called.
+    called: Option<Vec<CertificateDer<'static>>>,
+}
+
 impl InUse {
-    /// Reads a folder; with `kept`, whatever the bundle in it says, these are trusted.
-    fn read(
-        folder: &Path,
-        kept: Option<Vec<CertificateDer<'static>>>,
-        settings: &Common,
-    ) -> Result<Self, String> {
+    /// Reads a folder, but for what is kept.
+    fn read(folder: &Path, kept: Kept, settings: &Common) -> Result<Self, String> {
         let failed = |error: &dyn fmt::Display| format!("{}: {error}", folder.display());
         private(&folder.join(KEY_FILE)).map_err(|error| failed(&error))?;
         let credential = Credential::read(folder).map_err(|error| error.to_string())?;
         let key = CertifiedKey::from_der(credential.chain_der(), credential.key_der(), tls::provider());
         let key = Arc::new(key.map_err(|error| failed(&error))?);
-        let mut trusted = RootCertStore::empty();
         let roots = credential.bundle_der().map_err(|error| failed(&error))?;
-        let mut roots = kept.unwrap_or(roots);
+        let mut roots = kept.roots.unwrap_or(roots);
         if settings.trusts_newest_root_only {
             roots.truncate(1);
         }
-        for root in &roots {
-            trusted.add(root.clone()).map_err(|error| failed(&error))?;
-        }
-        let trusted = Arc::new(trusted);
+        let store = |roots: &[CertificateDer<'static>]| {
+            let mut store = RootCertStore::empty();
+            let mut added = roots.iter().map(|root| store.add(root.clone()));
+            added.try_for_each(|added| added).map(|()| Arc::new(store)).map_err(|error| failed(&error))
+        };
+        let trusted = store(&roots)?;
+        let called = kept.called.map_or_else(|| Ok(trusted.clone()), |roots| store(&roots))?;
         let revoked = credential.revocations_der().map_err(|error| failed(&error))?;
         let server = tls::server(&key, &trusted, &roots, revoked, settings);
         let server = server.map_err(|error| failed(&error))?;
-        let client = tls::client(&key, &trusted).map_err(|error| failed(&error))?;
+        let client = tls::client(&key, &called).map_err(|error| failed(&error))?;
         let leaf = credential.leaf().clone();
         Ok(Self { leaf, roots, server: Arc::new(server), client: Arc::new(client) })
     }

@@ -35,7 +35,8 @@ pub struct Settings {
     pub lifetime: Span,
     /// The authority that issues for a mount.
     pub authorities: BTreeMap<String, String>,
-    /// Whether it reads an issuing key once instead of each time.
+    /// Defect: it reads an issuing key once instead of each time, so that who starts after a rotation gets a
+    /// certificate of before: the leader came last (canonical/mongodb-operator#106).
     pub caches_issuer: bool,
 }
 

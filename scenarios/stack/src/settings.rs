@@ -58,9 +58,12 @@ pub struct Common {
     /// lance-format/lance#8456).
     pub client_reads_credential_once: bool,
     /// Defect: a new leaf is taken into use, and the bundle of the start is kept (etcd-io/etcd#11555,
-    /// envoyproxy/gateway#5074, nodejs/node#20434).
+    /// envoyproxy/gateway#5074).
     pub bundle_read_once: bool,
     /// Defect: of several roots it trusts the newest alone, while others still show leaves of the one before
+    /// Defect: whom it trusts when it calls others is read once a process, as what `NODE_EXTRA_CA_CERTS` names
+    /// (nodejs/node#20434); as a server it trusts what lies there now.
+    pub client_bundle_read_once: bool,
     /// (strimzi/proposals#117, linkerd/linkerd2#4287).
     pub trusts_newest_root_only: bool,
     /// Defect: nobody looks at revocation lists.
@@ -136,6 +139,7 @@ impl Default for Common {
             client_reads_credential_once: false,
             bundle_read_once: false,
             trusts_newest_root_only: false,
+            client_bundle_read_once: false,
             expired_blocks_start: false,
             forgets_credential: false,
             gives_up_without_credential: false,
