@@ -26,6 +26,8 @@ pub struct Suite {
     pub ablations: Vec<Ablation>,
     /// Defects that checks must catch.
     pub zoo: Vec<Specimen>,
+    /// Ways in which certificates fail, and the scenarios that show them.
+    pub modes: Vec<Mode>,
     /// What the users of a system keep doing, by its name.
     pub users: Vec<(&'static str, Users)>,
 }
@@ -42,6 +44,19 @@ pub struct Specimen {
     pub control: String,
     /// The same scenario on a system without: it must pass.
     pub sound: String,
+    /// Where software that others wrote was seen to do that: `owner/repository#number`. Often nowhere.
+    pub seen: Vec<&'static str>,
+}
+
+/// A way in which certificates fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// What it is, in a few words.
+    pub name: &'static str,
+    /// Where it was seen: `owner/repository#number`, or whose outage it was.
+    pub seen: &'static [&'static str],
+    /// The scenarios that show it; each must pass, and has a control.
+    pub scenarios: &'static [&'static str],
 }
 
 /// A scenario that is a function of a system, so that it runs on somebody else's, too.
@@ -115,6 +130,7 @@ impl Suite {
         self.servers.extend(other.servers);
         self.ablations.extend(other.ablations);
         self.zoo.extend(other.zoo);
+        self.modes.extend(other.modes);
         self.users.extend(other.users);
         self
     }

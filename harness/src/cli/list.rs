@@ -30,7 +30,7 @@ pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
     };
     let lines = suite.templates.iter().filter_map(|template| {
         if args.faults {
-            return catalogued(template).map(|lines| format!("{}\n{lines}", name(template, 0)));
+            return catalogued(suite, template).map(|lines| format!("{}\n{lines}", name(template, 0)));
         }
         let indent = " ".repeat(width);
         Some(format!("{}  {}\n{indent}  {}\n", name(template, width), template.about, facts(template)))
@@ -39,21 +39,29 @@ pub fn run(suite: &Suite, args: &Args) -> Result<u8> {
     Ok(super::exit::AS_EXPECTED)
 }
 
-/// What a scenario breaks, what is asked about it, and where; none if it breaks nothing.
-fn catalogued(template: &Template) -> Option<String> {
+/// What a scenario breaks, where that was seen, what is asked about it, and where it runs; none if it breaks
+/// nothing.
+fn catalogued(suite: &Suite, template: &Template) -> Option<String> {
     let scenario = template.scenario(&Settings::default());
     let mut faults: Vec<_> = scenario.faults.iter().map(|fault| fault.describe()).collect();
     let during = scenario.during_repair.iter().map(|fault| fault.describe());
     faults.extend(during.map(|fault| format!("during the repair {fault}")));
     let checks: Vec<_> = scenario.checks.iter().map(|check| check.name().to_owned()).collect();
-    let line = |what: &str, words: &str| format!("  {what:<7}  {words}\n");
+    let modes = suite.modes.iter().filter(|mode| mode.scenarios.contains(&template.name.as_str()));
+    let modes: Vec<_> = modes.map(|mode| format!("{} ({})", mode.name, mode.seen.join(", "))).collect();
+    let controls = suite.zoo.iter().filter(|specimen| specimen.control == template.name);
+    let seen: Vec<_> = controls.flat_map(|specimen| &specimen.seen).copied().collect();
     let lines = [
-        line("breaks", &faults.join("; ")),
-        line("how", template.about),
-        line("asks", &words::list(&checks, 24)),
-        line("result", &facts(template)),
+        ("breaks", faults.join("; ")),
+        ("how", template.about.into()),
+        ("mode", modes.join("; ")),
+        ("seen", seen.join(", ")),
+        ("asks", words::list(&checks, 24)),
+        ("result", facts(template)),
     ];
-    (!faults.is_empty()).then(|| lines.concat())
+    let said = lines.iter().filter(|(_, words)| !words.is_empty());
+    let said: Vec<_> = said.map(|(what, words)| format!("  {what:<7}  {words}\n")).collect();
+    (!faults.is_empty()).then(|| said.concat())
 }
 
 /// `must fail a and b; runs on processes and containers`.

@@ -22,6 +22,8 @@ pub enum Damage {
     KeyOfAnother,
     /// The chain is cut off in the middle.
     TruncatedChain,
+    /// There is no chain and no key any more (envoyproxy/envoy#29406).
+    Removed,
     /// There is no root in the bundle.
     EmptyBundle,
     /// Everybody may read the key, as `PostgreSQL` and `OpenSSH` refuse it.
@@ -47,6 +49,7 @@ impl Fault for Damaged {
         match damage {
             Damage::KeyOfAnother => format!("the key beside {which} is another one's"),
             Damage::TruncatedChain => format!("{which} is cut off"),
+            Damage::Removed => format!("{which} is taken away"),
             Damage::EmptyBundle => format!("nobody is trusted with {which}: its bundle is empty"),
             Damage::KeyForEverybody => format!("everybody may read the key of {which}"),
             Damage::TornPair => format!("{which} is replaced, and its key only a while later"),
@@ -90,6 +93,7 @@ impl Damage {
                 let half = credential.chain_pem().len() / 3;
                 Files { chain: Some(credential.chain_pem().as_bytes()[..half].into()), ..whole }
             }
+            Self::Removed => Files { chain: None, key: None, ..whole },
             Self::EmptyBundle => Files { bundle: Some(Vec::new()), ..whole },
             Self::KeyForEverybody => Files { key_mode: Some(0o644), ..whole },
             Self::TornPair => whole,

@@ -86,6 +86,7 @@ pub fn suite() -> Suite {
             defect: "nobody is told, nothing renews, and services start in one order".into(),
             control: format!("{FAMILY}/as-it-was"),
             sound: format!("{FAMILY}/mitigated"),
+            seen: Vec::new(),
         }],
         programs: stack::programs(),
         systems: vec![stack::system],

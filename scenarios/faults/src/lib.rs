@@ -5,6 +5,7 @@
 //! All run on three services of the reference system, manager, archive and search, so that each says
 //! one thing: archive presents a certificate to search, search shows one to archive.
 
+mod modes;
 mod rows;
 mod shape;
 
@@ -17,6 +18,7 @@ pub fn suite() -> Suite {
         programs: stack::programs(),
         templates: templates.into_iter().flatten().collect(),
         zoo: zoo.into_iter().flatten().collect(),
+        modes: modes::MODES.into(),
         ..Suite::default()
     }
 }

@@ -38,8 +38,8 @@ macro_rules! rows {
                 ),)*
             ],
             vec![
-                specimen!($name, $name, $words),
-                $(specimen!($other, $name, $its_words),)*
+                specimen!($name, $name, $system, $words, $defect),
+                $(specimen!($other, $name, $system, $its_words, $its_defect),)*
             ],
         ),)*]
     };
@@ -61,19 +61,20 @@ macro_rules! control {
 }
 
 macro_rules! specimen {
-    ($name:literal, $of:literal, $words:literal) => {
+    ($name:literal, $of:literal, $system:expr, $words:literal, $defect:expr) => {
         Specimen {
             defect: $words.into(),
             control: concat!("control-of/", $name).into(),
             sound: concat!("fault/", $of).into(),
+            seen: stack::defects::seen(&$defect($system()), &$system()),
         }
     };
 }
 
+mod around;
 mod composed;
 mod hidden;
 mod replaced;
-mod around;
 
 /// Every fault, each before its control.
 pub fn rows() -> Vec<Row> {
@@ -84,10 +85,10 @@ pub fn rows() -> Vec<Row> {
     all.extend(replaced::rows());
     all.extend(hidden::rows());
     all.extend(composed::rows());
+    all.extend(around::rows());
     all
 }
 
-    all.extend(around::rows());
 /// What archive presents, and search refuses. The control says that it is well whatever happens.
 fn presented() -> Vec<Row> {
     rows! {
@@ -205,6 +206,9 @@ fn endured() -> Vec<Row> {
         control: "archive drops what was good", drops, ["keeps-serving"];
         "key-for-everybody", "the key that archive finds can be read by everybody",
         trio, |system| borne(system, "archive", damage(archive(), Damage::KeyForEverybody)),
+        control: "archive drops what was good", drops, ["keeps-serving"];
+        "certificate-removed", "the certificate of archive and its key are taken away: [ ]",
+        trio, |system| borne(system, "archive", damage(archive(), Damage::Removed)),
         control: "archive drops what was good", drops, ["keeps-serving"];
         "torn-pair", "archive finds a new certificate, and its key only a while later",
         trio, |system| borne(system, "archive", damage(archive(), Damage::TornPair)),

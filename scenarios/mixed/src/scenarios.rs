@@ -85,6 +85,7 @@ pub fn zoo() -> Vec<Specimen> {
         defect: defect.into(),
         control: format!("control-of/mixed-{name}"),
         sound: format!("mixed/{name}"),
+        seen: Vec::new(),
     };
     vec![
         specimen("postgres-expired", "records acknowledges before it stores"),

@@ -106,6 +106,7 @@ pub fn zoo() -> Vec<Specimen> {
         defect: defect.into(),
         control: format!("control-of/quorum-{name}"),
         sound: format!("quorum/{name}"),
+        seen: Vec::new(),
     };
     vec![
         specimen("one-expired", "a second member of three shows an expired leaf"),

@@ -13,6 +13,7 @@ pub mod clients;
 pub mod clock;
 mod connector;
 pub mod credentials;
+pub mod defects;
 mod disk;
 pub mod enrol;
 pub mod life;

@@ -13,6 +13,8 @@ use notafter::{
     system::{Span, System},
 };
 
+use crate::defects;
+
 /// Every scenario of this crate.
 pub fn templates() -> Vec<Template> {
     let template = |name: &str, about, system, build| Template { name: name.into(), about, system, build };
@@ -57,12 +59,19 @@ pub fn zoo() -> Vec<Specimen> {
         defect: defect.into(),
         control: format!("control/{control}"),
         sound: format!("stack/{sound}"),
+        seen: Vec::new(),
     };
     vec![
         specimen("archive lets in anybody, under an expired manager", "fails-open", "one-leaf"),
         specimen("ingest forgets its spool", "loses-spool", "spool"),
         specimen("ingest acknowledges before it stores", "acknowledges-early", "spool"),
-        specimen("archive ignores expiry on open connections", "pools-past-expiry", "open-connections"),
+        Specimen {
+            seen: defects::seen(
+                &with_defect(crate::system(), "archive", "pools_past_expiry"),
+                &crate::system(),
+            ),
+            ..specimen("archive ignores expiry on open connections", "pools-past-expiry", "open-connections")
+        },
     ]
 }
 

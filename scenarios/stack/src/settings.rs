@@ -1,4 +1,5 @@
-//! What a service can be told beyond its place in the system; switched-on defects live here.
+//! What a service can be told beyond its place in the system; switched-on defects live here, and
+//! [`DEFECTS`](crate::defects::DEFECTS) says where each was seen.
 
 use std::time::Duration;
 
@@ -60,10 +61,10 @@ pub struct Common {
     /// Defect: a new leaf is taken into use, and the bundle of the start is kept (etcd-io/etcd#11555,
     /// envoyproxy/gateway#5074).
     pub bundle_read_once: bool,
-    /// Defect: of several roots it trusts the newest alone, while others still show leaves of the one before
     /// Defect: whom it trusts when it calls others is read once a process, as what `NODE_EXTRA_CA_CERTS` names
     /// (nodejs/node#20434); as a server it trusts what lies there now.
     pub client_bundle_read_once: bool,
+    /// Defect: of several roots it trusts the newest alone, while others still show leaves of the one before
     /// (strimzi/proposals#117, linkerd/linkerd2#4287).
     pub trusts_newest_root_only: bool,
     /// Defect: nobody looks at revocation lists.
@@ -138,8 +139,8 @@ impl Default for Common {
             silent_about_refusals: false,
             client_reads_credential_once: false,
             bundle_read_once: false,
-            trusts_newest_root_only: false,
             client_bundle_read_once: false,
+            trusts_newest_root_only: false,
             expired_blocks_start: false,
             forgets_credential: false,
             gives_up_without_credential: false,
