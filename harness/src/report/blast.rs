@@ -123,11 +123,20 @@ fn operations(radii: &[Radius]) -> Vec<&str> {
 /// What matters most, in a sentence without a full stop.
 fn sentence(radii: &[Radius]) -> String {
     let count = |wanted| radii.iter().filter(|radius| radius.worst() == wanted).count() as u64;
-    format!(
-        "the end of {} brings something down at once, of {} more only after a restart",
-        words::counted(count(Effect::Down), "certificate"),
-        words::count(count(Effect::Sleeps)),
-    )
+    let certificates = |count| words::counted(count, "certificate");
+    match (count(Effect::Down), count(Effect::Sleeps)) {
+        (0, 0) => "no certificate brings anything down by its end".into(),
+        (0, sleeps) => format!(
+            "no certificate brings anything down at once by its end; the end of {} does after a restart",
+            certificates(sleeps)
+        ),
+        (down, 0) => format!("the end of {} brings something down at once", certificates(down)),
+        (down, sleeps) => format!(
+            "the end of {} brings something down at once, of {} more only after a restart",
+            certificates(down),
+            words::count(sleeps)
+        ),
+    }
 }
 
 /// The same as one JSON object in one line: `schema`, `system`, `runtime`, and, the worst first, `credentials`,

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 
 use crate::{
     cli::quote,
+    clock::micros,
     measure::{self, Measurements},
     pki::Manner,
     runbook::Step,
     runtime::{Runtime, by_hand},
     scenario::{Begins, Scenario},
     service::{BUNDLE_FILE, CHAIN_FILE, CLOCK_FILE, KEY_FILE, TLS_PORT},
-    system::{Filled, Reload, Service, System},
+    system::{Filled, Mount, Reload, Service, System},
     words,
 };
 
@@ -127,6 +128,7 @@ impl Guide<'_> {
         let number = index + 1;
         let took = self.took(index, step);
         if let Step::Wait { title, span } = step {
+            let span = words::span(micros(span.0));
             return format!(
                 "\n*Step {number}: {title}. People need their time; here that is {span}.{took}*\n"
             );
@@ -169,14 +171,7 @@ fn told(system: &System, step: &Step) -> Told {
             Told { purpose: title.clone(), commands: String::new(), expect: String::new() }
         }
         Step::Rotate { service } => rotate(system, service),
-        Step::RenewAuthority { authority } => Told {
-            purpose: format!(
-                "Whoever issues for {authority} gets an issuing CA that is good, and what was issued under the other \
-                 is taken away: nobody believes it. New roots have to be in every bundle before a leaf under them is."
-            ),
-            commands: String::new(),
-            expect: "nothing yet: services fetch or get certificates under it in the steps that follow.".into(),
-        },
+        Step::RenewAuthority { authority } => renew_authority(system, authority),
         Step::Renew { service, manner } => renew(system, service, *manner),
         Step::RenewWithWrongKey { service } => Told {
             purpose: format!(
@@ -260,6 +255,34 @@ fn rotate(system: &System, name: &str) -> Told {
     let purpose = "A new key, a new certificate of the authority, and all files of the mount replaced in one step, \
                    so that nobody reads half of them.";
     Told { purpose: format!("{purpose} {more}").trim_end().to_owned(), commands, expect }
+}
+
+/// Who issues, and the empty mounts of those who get certificates of it by themselves.
+fn renew_authority(system: &System, name: &str) -> Told {
+    let issues = |one: &&Service| one.issues.iter().any(|issued| issued == name);
+    let folder = |one: &Service| quote::command([format!("services/{}/issuers/{name}", one.name)]);
+    let issuers: Vec<_> = system.own().filter(issues).map(folder).collect();
+    let from = issuers.first().map_or_else(|| "FOLDER".into(), |folder| format!("\"$RUN\"/{folder}"));
+    let mut commands = format!("authority {} {from}\n", quote::command([name]));
+    for other in issuers.iter().skip(1) {
+        let _ = writeln!(commands, "cp -aT {from} \"$RUN\"/{other}");
+    }
+    for service in system.own() {
+        let fetched = |mount: &&Mount| mount.authority == name && mount.filled == Filled::ByItself;
+        for (mount, _) in service.mounts.iter().filter(|(_, mount)| fetched(mount)) {
+            let _ = writeln!(commands, "{} {from}", quote::command(["trust", &service.name, mount]));
+        }
+    }
+    Told {
+        purpose: format!(
+            "Whoever issues for {name} gets an issuing CA that is good, and what was issued under the other is \
+             taken away: nobody believes it. The root is a new one, so it has to be in every bundle before a leaf \
+             under it is, with clients outside of the system, too."
+        ),
+        commands,
+        expect: "a date tomorrow; services fetch or get certificates under it in the steps that follow."
+            .into(),
+    }
 }
 
 /// What a service presents is renewed, whoever filled its mount.

@@ -28,8 +28,9 @@ pid() {{ pgrep -P \"$(docker inspect -f '{{{{.State.Pid}}}}' \"${{RUN##*/}}-$1\"
 }
 
 /// The same for what every runtime has in common: `health` is the base of a service's health endpoint, in
-/// plain HTTP; `on_wire` shows the certificate that it presents; `rotate` gives it another one; `end` ends
-/// its process and waits for that; `ready` waits until it can serve, for a minute.
+/// plain HTTP; `on_wire` shows the certificate that it presents; `rotate` gives it another one; `authority`
+/// and `trust` give another issuing CA to whoever issues, and its root to who is to get certificates of it; `end` ends
+/// its process, if there is one, and waits for that; `ready` waits until it can serve, for a minute.
 pub fn in_common() -> String {
     format!(
         r#"health() {{ it=$(address "$1"); echo "http://${{it%:*}}:{HEALTH_PORT}"; }}
@@ -37,7 +38,10 @@ on_wire() {{
   openssl s_client -connect "$(address "$1")" -servername "$1" </dev/null 2>/dev/null |
     openssl x509 -noout -enddate -serial 2>/dev/null || echo "$1 does not answer"
 }}
-end() {{ old=$(pid "$1") && kill -TERM "$old" && timeout 20 tail --pid="$old" -f /dev/null; }}
+end() {{
+  old=$(pid "$1") || {{ echo "$1 has no process to end now; its supervisor starts it again"; return 0; }}
+  kill -TERM "$old" && timeout 20 tail --pid="$old" -f /dev/null
+}}
 ready() {{
   curl -sf --retry 60 --retry-delay 1 --retry-all-errors --retry-max-time 60 \
     "$(health "$1")/ready" >/dev/null && echo "$1 is ready"
@@ -53,6 +57,27 @@ rotate() {{
       -CA "$3/{CHAIN_FILE}" -CAkey "$3/{KEY_FILE}" -out "$mount/$new/{CHAIN_FILE}" 2>/dev/null &&
     cat "$3/{CHAIN_FILE}" >>"$mount/$new/{CHAIN_FILE}" && cp "$3/{BUNDLE_FILE}" "$mount/$new/" &&
     ln -s "$new" "$mount/..link" && mv -T "$mount/..link" "$mount/..data" && on_wire "$1"
+}}
+# authority NAME ISSUER: a new root, whose key goes, and an issuing CA under it, for whoever issues.
+authority() {{
+  new=..$(date +%s%N)
+  mkdir -m 700 "$2/$new" && (
+    cd "$2/$new" &&
+      openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$1 root" \
+        -keyout root.key -out {BUNDLE_FILE} 2>/dev/null &&
+      openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$1 issuing" \
+        -keyout {KEY_FILE} -out csr 2>/dev/null &&
+      printf 'basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n' >ext &&
+      openssl x509 -req -in csr -days 1 -extfile ext -CA {BUNDLE_FILE} -CAkey root.key \
+        -out {CHAIN_FILE} 2>/dev/null && rm root.key csr ext
+  ) && ln -s "$new" "$2/..link" && mv -T "$2/..link" "$2/..data" &&
+    openssl x509 -in "$2/{CHAIN_FILE}" -noout -subject -enddate
+}}
+# trust SERVICE MOUNT ISSUER: the root of whoever issues, and no certificate until the service fetches one.
+trust() {{
+  mount="$RUN/services/$1/credentials/$2"; new=..$(date +%s%N)
+  mkdir -m 700 "$mount/$new" && cp "$3/{BUNDLE_FILE}" "$mount/$new/" &&
+    ln -s "$new" "$mount/..link" && mv -T "$mount/..link" "$mount/..data"
 }}
 "#
     )

@@ -35,6 +35,8 @@ fn scenario() -> Scenario {
         .then(Step::Rotate { service: "archive".into() })
         .then(Step::Rotate { service: "search".into() })
         .then(Step::Renew { service: "archive".into(), manner: Manner::InPlace })
+        .then(Step::RenewAuthority { authority: "mesh".into() })
+        .then(Step::SetClock { service: "archive".into() })
         .then(Step::RestartEach { services: names(&["archive"]) })
         .then(Step::RestartAll { services: names(&["archive", "search"]) })
         .then(Step::TryOrders {
