@@ -104,7 +104,7 @@ impl Existing {
     ///
     /// # Errors
     /// If the undo cannot be kept; then nothing was changed. If an object cannot be changed, as when
-    /// somebody else has done so since the plan: [`Self::put_back`] undoes the others.
+    /// somebody else has done so since the plan: [`put_back`] undoes the others.
     pub async fn carry_out(&self, plan: &Plan, folder: &RunFolder) -> Result<()> {
         Undo::keep(folder, self.place.clone(), plan.changes.clone())?;
         for change in &plan.changes {
