@@ -3,7 +3,7 @@
 use super::{
     conditions::Conditions,
     exit, find, interrupt,
-    launch::launch,
+    launch::{Follow, launch},
     output::{complain, print, style},
     remember::Db,
 };
@@ -55,7 +55,8 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         if let Some(why) = scenario.cannot_run(conditions.runtime) {
             return Err(Error::missing(format!("{}: {why}", scenario.name)));
         }
-        let finished = launch(&scenario, conditions, again.clone(), None, interrupt.clone()).await?;
+        let finished =
+            launch(&scenario, conditions, again.clone(), Follow::Closely, interrupt.clone()).await?;
         memory.keep(&finished, conditions, None);
         if *json {
             print(&(report::json(&finished.history) + "\n"))?;

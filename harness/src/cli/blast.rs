@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use super::{
     conditions::Conditions,
     exit, find, interrupt,
-    launch::launch,
+    launch::{Follow, launch},
     output::{complain, print, style},
 };
 use crate::{
@@ -70,7 +70,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         for restarted in [false, true] {
             let scenario = blast::scenario(&system, &users, &of, restarted);
             let again = conditions.again(&["blast", name, "--only", of.holder()]);
-            let finished = launch(&scenario, conditions, again, None, interrupt.clone()).await?;
+            let finished = launch(&scenario, conditions, again, Follow::Closely, interrupt.clone()).await?;
             histories.push(finished.history);
             if *interrupt.borrow() {
                 complain("interrupted: what is known so far");

@@ -49,6 +49,14 @@ pub struct Manner {
     out: Option<PathBuf>,
 }
 
+/// How many runs there are at once.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Jobs {
+    /// Run so many scenarios at once; one that has to wait for a core measures that wait
+    #[arg(long = "jobs", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub count: u8,
+}
+
 impl Conditions {
     /// What a scenario is told.
     pub fn settings(&self) -> Settings {

@@ -10,6 +10,23 @@ use crate::{
     scenario::Scenario,
 };
 
+/// How a run is followed.
+pub enum Follow {
+    /// Phase by phase.
+    Closely,
+    /// It says where its evidence is, and no more: others run at the same time.
+    FromAfar,
+    /// Phase by phase, and kept up then.
+    AndHold(Hold),
+}
+
+impl Follow {
+    /// One of so many at once.
+    pub fn one_of(jobs: u8) -> Self {
+        if jobs > 1 { Self::FromAfar } else { Self::Closely }
+    }
+}
+
 /// Runs a scenario under these conditions. `again` is the command that does the same again.
 ///
 /// # Errors
@@ -18,12 +35,16 @@ pub async fn launch(
     scenario: &Scenario,
     conditions: &Conditions,
     again: String,
-    hold: Option<Hold>,
+    follow: Follow,
     interrupt: Interrupt,
 ) -> Result<Finished> {
     let Conditions { runtime, seed, .. } = *conditions;
     let title = format!("{} on {}, seed {seed}", scenario.name, runtime.name());
-    let progress = Progress::new(&title, &again);
+    let progress = Progress::new(&title, &again, !matches!(follow, Follow::FromAfar));
+    let hold = match follow {
+        Follow::AndHold(hold) => Some(hold),
+        Follow::Closely | Follow::FromAfar => None,
+    };
     let plan = Plan {
         runtime,
         seed,

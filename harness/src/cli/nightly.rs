@@ -10,7 +10,7 @@ use std::{
 use super::{
     conditions::{Conditions, Manner, runtimes, seed},
     exit, find, interrupt,
-    launch::launch,
+    launch::{Follow, launch},
     output::{complain, print, say, style},
     page::link,
     remember::{Db, Memory},
@@ -232,7 +232,7 @@ impl Set<'_> {
     ) -> Result<Kept> {
         let scenario = self.scenario(template, conditions);
         let again = conditions.again(&["run", &template.name]);
-        let finished = launch(&scenario, conditions, again, None, self.interrupt.clone()).await?;
+        let finished = launch(&scenario, conditions, again, Follow::Closely, self.interrupt.clone()).await?;
         let kept = memory.keep(&finished, conditions, Some(night)).ok_or_else(Error::interrupted)?;
         match finished.error {
             // A run that went wrong has a verdict, unknown; a bug is more than that.

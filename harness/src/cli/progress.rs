@@ -23,16 +23,19 @@ pub struct Progress {
     began: Instant,
     /// What is said first, when the run's folder is known.
     head: String,
+    /// Whether every phase is shown, or only where the evidence is.
+    phases: bool,
     /// Begun after the head; none where lines are not redrawn.
     bar: Option<OnceLock<ProgressBar>>,
 }
 
 impl Progress {
-    /// Follows a run that is about to begin: `title`, and the command that runs it again.
-    pub fn new(title: &str, again: &str) -> Arc<Self> {
+    /// Follows a run that is about to begin: `title`, and the command that runs it again. Without `phases` only
+    /// the head is said: others run at the same time.
+    pub fn new(title: &str, again: &str, phases: bool) -> Arc<Self> {
         let head = format!("notafter {}: {title}\n  again     {again}", env!("CARGO_PKG_VERSION"));
         let bar = redraws().then(OnceLock::new);
-        Arc::new(Self { began: Instant::now(), head, bar })
+        Arc::new(Self { began: Instant::now(), head, phases, bar })
     }
 
     /// What the runner tells.
@@ -51,6 +54,9 @@ impl Progress {
     fn entered(&self, folder: &RunFolder, phase: Phase) {
         if phase == Phase::Start {
             say(format_args!("{}\n  evidence  {}", self.head, folder.path().display()));
+        }
+        if !self.phases {
+            return;
         }
         let Some(bar) = &self.bar else {
             let after = Micros::try_from(self.began.elapsed().as_micros()).unwrap_or(Micros::MAX);

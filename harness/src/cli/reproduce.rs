@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{
     conditions::Conditions,
     exit, find, interrupt,
-    launch::launch,
+    launch::{Follow, launch},
     output::{complain, print, say},
     quote,
 };
@@ -72,7 +72,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let again = again(args, &template.name);
     let stop = if *hold { signals } else { either(signals, was_reached.clone()) };
     let held = Hold { after: *until, show };
-    let finished = launch(&scenario, conditions, again, Some(held), stop).await?;
+    let finished = launch(&scenario, conditions, again, Follow::AndHold(held), stop).await?;
     say(format_args!("removed; the evidence is in {}", finished.folder.path().display()));
     match finished.error {
         Some(error) if error.kind() != Kind::Interrupted || !*was_reached.borrow_and_update() => Err(error),

@@ -1,4 +1,4 @@
-//! `notafter run`: scenarios, one after another, each with its verdict.
+//! `notafter run`: scenarios, one after another or some at once, each with its verdict.
 
 use std::{
     fs::File,
@@ -6,12 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use futures_util::{StreamExt, stream};
 use quick_junit::SerializeError;
 
 use super::{
-    conditions::Conditions,
+    conditions::{Conditions, Jobs},
     exit, find, interrupt,
-    launch::launch,
+    launch::{Follow, launch},
     output::{complain, print, say, style},
     page,
     remember::{Db, Memory},
@@ -42,6 +43,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 
+    #[command(flatten)]
+    jobs: Jobs,
+
     #[arg(long, value_name = "FILE", help = "Write the verdicts as JUnit XML")]
     junit: Option<PathBuf>,
 
@@ -65,8 +69,11 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let memory = args.db.remember();
 
     let mut tally = Tally::default();
-    for template in templates {
-        tally.add(&template.name, batch.one(template, &memory).await);
+    let runs = templates.iter().map(|template| batch.one(template, &memory));
+    let mut outcomes = stream::iter(runs).buffered(args.jobs.count.into());
+    for template in &templates {
+        let Some(outcome) = outcomes.next().await else { break };
+        tally.add(&template.name, outcome);
     }
     if let Some(junit) = junit {
         junit.write(report::junit(&tally.histories))?;
@@ -117,7 +124,14 @@ impl Batch<'_> {
             return Outcome::Skipped(why);
         }
         let again = conditions.again(&["run", &template.name]);
-        let ran = launch(&scenario, conditions, again, None, self.interrupt.clone()).await;
+        let ran = launch(
+            &scenario,
+            conditions,
+            again,
+            Follow::one_of(self.args.jobs.count),
+            self.interrupt.clone(),
+        )
+        .await;
         let shown = ran.and_then(|finished| {
             memory.keep(&finished, conditions, None);
             let report =

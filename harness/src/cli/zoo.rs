@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt, stream};
+
 use super::{
-    conditions::Conditions,
+    conditions::{Conditions, Jobs},
     exit, find, interrupt,
-    launch::launch,
+    launch::{Follow, launch},
     output::{complain, print, say, style},
 };
 use crate::{
     error::Result,
     history::History,
     report::{self, Exhibit},
+    runner::{Finished, Interrupt},
     suite::{Specimen, Suite},
     words,
 };
@@ -25,6 +28,9 @@ pub struct Args {
 
     #[command(flatten)]
     conditions: Conditions,
+
+    #[command(flatten)]
+    jobs: Jobs,
 
     /// Print one JSON object a run, each in a line of its own
     #[arg(long)]
@@ -47,28 +53,30 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let all = all.chain(wanted.iter().map(|one| (Some(one.defect.as_str()), one.control.as_str())));
     let (mut runs, mut codes): (Vec<(Option<&str>, History)>, Vec<u8>) = Default::default();
     let mut left_out: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (defect, name) in all {
-        if *interrupt.borrow() {
-            codes.push(exit::UNKNOWN);
-            break;
+    let jobs = args.jobs.count;
+    let launched = all.map(|(defect, name)| {
+        let interrupt = interrupt.clone();
+        async move { (defect, name, one(suite, conditions, name, jobs, interrupt).await) }
+    });
+    let mut at_once = stream::iter(launched).buffered(jobs.into());
+    while let Some((defect, name, outcome)) = at_once.next().await {
+        match outcome? {
+            Outcome::NotBegun => codes.push(exit::UNKNOWN),
+            Outcome::LeftOut(why) => {
+                left_out.entry(why).or_default().push(name.to_owned());
+                codes.push(exit::UNKNOWN);
+            }
+            Outcome::Ran(finished) => {
+                if let Some(error) = &finished.error {
+                    complain(error);
+                }
+                if *json {
+                    print(&(report::json(&finished.history) + "\n"))?;
+                }
+                codes.push(exit::of_run(&finished));
+                runs.push((defect, finished.history));
+            }
         }
-        let template = find::templates(suite, &[name.to_owned()])?[0];
-        let scenario = template.scenario_on((template.system)(), &conditions.settings());
-        if let Some(why) = scenario.cannot_run(conditions.runtime) {
-            left_out.entry(why).or_default().push(name.to_owned());
-            codes.push(exit::UNKNOWN);
-            continue;
-        }
-        let again = conditions.again(&["run", name]);
-        let finished = launch(&scenario, conditions, again, None, interrupt.clone()).await?;
-        if let Some(error) = &finished.error {
-            complain(error);
-        }
-        if *json {
-            print(&(report::json(&finished.history) + "\n"))?;
-        }
-        codes.push(exit::of_run(&finished));
-        runs.push((defect, finished.history));
     }
     if !json {
         let exhibits: Vec<_> =
@@ -79,6 +87,35 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         say(format_args!("left out: {}: {why}", words::list(&names, 4)));
     }
     Ok(exit::worst(codes))
+}
+
+/// What came of one run.
+enum Outcome {
+    Ran(Box<Finished>),
+    /// It cannot be run here.
+    LeftOut(String),
+    /// Somebody has had enough.
+    NotBegun,
+}
+
+async fn one(
+    suite: &Suite,
+    conditions: &Conditions,
+    name: &str,
+    jobs: u8,
+    interrupt: Interrupt,
+) -> Result<Outcome> {
+    if *interrupt.borrow() {
+        return Ok(Outcome::NotBegun);
+    }
+    let template = find::templates(suite, &[name.to_owned()])?[0];
+    let scenario = template.scenario_on((template.system)(), &conditions.settings());
+    if let Some(why) = scenario.cannot_run(conditions.runtime) {
+        return Ok(Outcome::LeftOut(why));
+    }
+    let again = conditions.again(&["run", name]);
+    let finished = launch(&scenario, conditions, again, Follow::one_of(jobs), interrupt).await?;
+    Ok(Outcome::Ran(Box::new(finished)))
 }
 
 /// The specimens whose controls have these names.
