@@ -1,14 +1,15 @@
 //! Calls NATS: one connection, made with the credential in use at that time, and made again with the one in use
 //! then when it has ended.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_nats::{Client, ConnectOptions, connection::State};
 use stack::{client::HopError, service::Service, tls::Trouble};
-use tokio::{
-    sync::Mutex,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 /// The service.
 pub const NATS: &str = "nats";
@@ -18,13 +19,13 @@ pub const SUBJECT: &str = "records";
 const MOUNT: &str = "mesh";
 /// Longest time for a connection.
 const LIMIT: Duration = Duration::from_secs(1);
-/// How often it is looked whether there is a connection.
+/// How often it is looked whether there is a connection, and one is tried.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// A client of NATS, which is connected when it is first needed.
+/// A client of NATS that keeps itself connected.
 pub struct Bus {
     service: Arc<Service>,
-    connection: Mutex<Option<Client>>,
+    connection: Mutex<Result<Client, Trouble>>,
 }
 
 impl fmt::Debug for Bus {
@@ -36,32 +37,34 @@ impl fmt::Debug for Bus {
 impl Bus {
     /// One that has called nobody yet.
     pub fn new(service: Arc<Service>) -> Self {
-        Self { service, connection: Mutex::default() }
+        Self { service, connection: Mutex::new(Err(Trouble::unreachable("not called yet"))) }
     }
 
-    /// The connection, made if there is none.
+    /// The connection. Nobody waits for one: users who queue up would be served late, not told.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn client(&self) -> Result<Client, HopError> {
-        let mut connection = self.connection.lock().await;
-        if let Some(client) = connection.as_ref().filter(|client| is_up(client)) {
-            return Ok(client.clone());
+    pub fn client(&self) -> Result<Client, HopError> {
+        match &*self.lock() {
+            Ok(client) if is_up(client) => Ok(client.clone()),
+            Ok(_) => Err(error(Trouble::unreachable("disconnected"))),
+            Err(trouble) => Err(error(trouble.clone())),
         }
-        *connection = None;
-        let made = timeout(LIMIT, self.connect()).await;
-        let made = made.unwrap_or_else(|_| Err(Trouble::unreachable("timed out")));
-        let client = made.map_err(|trouble| self.failed(trouble))?;
-        self.service.client.needs.answered(NATS);
-        *connection = Some(client.clone());
-        Ok(client)
     }
 
-    /// Looks again and again whether there is a connection, for ever.
-    pub async fn watch(&self) {
+    /// Keeps a connection, for ever.
+    pub async fn keep(&self) {
         loop {
-            // What came of it is told by how it stands with the need.
-            let _ = self.client().await;
+            if self.client().is_err() {
+                let made = timeout(LIMIT, self.connect()).await;
+                let made = made.unwrap_or_else(|_| Err(Trouble::unreachable("timed out")));
+                let needs = &self.service.client.needs;
+                match &made {
+                    Ok(_) => needs.answered(NATS),
+                    Err(trouble) => needs.failed(NATS, &trouble.words),
+                }
+                *self.lock() = made;
+            }
             sleep(EVERY).await;
         }
     }
@@ -73,10 +76,8 @@ impl Bus {
         }
     }
 
-    /// There was no answer.
-    pub fn failed(&self, trouble: Trouble) -> HopError {
-        self.service.client.needs.failed(NATS, &trouble.words);
-        HopError { need: NATS.into(), trouble }
+    fn lock(&self) -> MutexGuard<'_, Result<Client, Trouble>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> Result<Client, Trouble> {
@@ -94,6 +95,11 @@ impl Bus {
             .max_reconnects(1);
         options.connect(format!("tls://{address}")).await.map_err(|error| Trouble::of(&error))
     }
+}
+
+/// What a hop to NATS that failed is called.
+pub fn error(trouble: Trouble) -> HopError {
+    HopError { need: NATS.into(), trouble }
 }
 
 fn is_up(client: &Client) -> bool {

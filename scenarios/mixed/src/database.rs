@@ -1,13 +1,14 @@
 //! Calls `PostgreSQL`: one connection, made with the credential in use at that time, and made again when it has
 //! ended. As most clients do, it does not look at certificates on a connection that is open.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use stack::{client::HopError, service::Service, tls::Trouble};
-use tokio::{
-    sync::Mutex,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, Config, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -17,18 +18,18 @@ pub const POSTGRES: &str = "postgres";
 const MOUNT: &str = "mesh";
 /// Longest time for a connection and for an answer.
 const LIMIT: Duration = Duration::from_secs(1);
-/// How often it is asked whether it serves.
-const EVERY: Duration = Duration::from_millis(250);
+/// How often it is asked whether it serves, and a connection is tried.
+const EVERY: Duration = Duration::from_millis(100);
 /// The only table: a record that comes twice is there once, and known to have come twice.
 const TABLE: &str = "\
 CREATE TABLE IF NOT EXISTS records (
     number bigint PRIMARY KEY, sent bigint NOT NULL, stored bigint NOT NULL, copies integer NOT NULL
 )";
 
-/// A client of the database, which is connected when it is first asked.
+/// A client of the database that keeps itself connected.
 pub struct Database {
     service: Arc<Service>,
-    connection: Mutex<Option<Arc<Client>>>,
+    connection: Mutex<Result<Arc<Client>, Trouble>>,
 }
 
 impl fmt::Debug for Database {
@@ -40,24 +41,19 @@ impl fmt::Debug for Database {
 impl Database {
     /// One that has asked nothing yet.
     pub fn new(service: Arc<Service>) -> Self {
-        Self { service, connection: Mutex::default() }
+        Self { service, connection: Mutex::new(Err(Trouble::unreachable("not asked yet"))) }
     }
 
-    /// The connection, made if there is none.
+    /// The connection. Nobody waits for one: users who queue up would be served late, not told.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn client(&self) -> Result<Arc<Client>, HopError> {
-        let mut connection = self.connection.lock().await;
-        if let Some(client) = connection.as_ref().filter(|client| !client.is_closed()) {
-            return Ok(client.clone());
+    pub fn client(&self) -> Result<Arc<Client>, HopError> {
+        match &*self.lock() {
+            Ok(client) if !client.is_closed() => Ok(client.clone()),
+            Ok(_) => Err(error(Trouble::unreachable("disconnected"))),
+            Err(trouble) => Err(error(trouble.clone())),
         }
-        *connection = None;
-        let made = timeout(LIMIT, self.connect()).await;
-        let made = made.unwrap_or_else(|_| Err(Trouble::unreachable("timed out")));
-        let client = Arc::new(made.map_err(|trouble| self.failed(trouble))?);
-        *connection = Some(client.clone());
-        Ok(client)
     }
 
     /// The answer to a question that was put to the connection.
@@ -68,28 +64,44 @@ impl Database {
         &self,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, HopError> {
-        match timeout(LIMIT, asked).await {
+        let trouble = match timeout(LIMIT, asked).await {
             Ok(Ok(answer)) => {
                 self.service.client.needs.answered(POSTGRES);
-                Ok(answer)
+                return Ok(answer);
             }
-            Ok(Err(error)) => Err(self.failed(Trouble::of(&error))),
+            Ok(Err(error)) => Trouble::of(&error),
             Err(_) => {
-                *self.connection.lock().await = None;
-                Err(self.failed(Trouble::unreachable("timed out")))
+                let trouble = Trouble::unreachable("timed out");
+                *self.lock() = Err(trouble.clone());
+                trouble
             }
-        }
+        };
+        self.service.client.needs.failed(POSTGRES, &trouble.words);
+        Err(error(trouble))
     }
 
-    /// Asks again and again whether it serves, for ever.
-    pub async fn watch(&self) {
+    /// Keeps a connection, and asks whether the database serves, for ever.
+    pub async fn keep(&self) {
         loop {
-            if let Ok(client) = self.client().await {
+            if let Ok(client) = self.client() {
                 // What came of it is told by how it stands with the need.
                 let _ = self.answer(client.simple_query("SELECT 1")).await;
+            } else {
+                let made = timeout(LIMIT, self.connect()).await;
+                let made = made.unwrap_or_else(|_| Err(Trouble::unreachable("timed out")));
+                let needs = &self.service.client.needs;
+                match &made {
+                    Ok(_) => needs.answered(POSTGRES),
+                    Err(trouble) => needs.failed(POSTGRES, &trouble.words),
+                }
+                *self.lock() = made.map(Arc::new);
             }
             sleep(EVERY).await;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Result<Arc<Client>, Trouble>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> Result<Client, Trouble> {
@@ -107,9 +119,9 @@ impl Database {
         client.batch_execute(TABLE).await.map_err(|error| Trouble::of(&error))?;
         Ok(client)
     }
+}
 
-    fn failed(&self, trouble: Trouble) -> HopError {
-        self.service.client.needs.failed(POSTGRES, &trouble.words);
-        HopError { need: POSTGRES.into(), trouble }
-    }
+/// What a hop to the database that failed is called.
+fn error(trouble: Trouble) -> HopError {
+    HopError { need: POSTGRES.into(), trouble }
 }

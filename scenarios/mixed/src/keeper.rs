@@ -61,7 +61,7 @@ impl Role for Keeper {
     }
 
     async fn work(self: Arc<Self>) {
-        tokio::join!(self.bus.watch(), self.database.watch(), self.listen());
+        tokio::join!(self.bus.keep(), self.database.keep(), self.listen());
     }
 }
 
@@ -72,7 +72,7 @@ async fn count(State(it): State<Arc<Keeper>>) -> Answer<Value> {
 
 impl Keeper {
     async fn count(&self) -> Result<i64, HopError> {
-        let client = self.database.client().await?;
+        let client = self.database.client()?;
         let row = self.database.answer(client.query_one("SELECT count(*) FROM records", &[])).await?;
         Ok(row.get(0))
     }
@@ -80,7 +80,7 @@ impl Keeper {
     /// Takes what is published, over one connection after another, for ever.
     async fn listen(&self) {
         loop {
-            if let Ok(client) = self.bus.client().await {
+            if let Ok(client) = self.bus.client() {
                 tokio::select! {
                     () = self.take(&client) => {}
                     () = self.bus.lost(&client) => {}
@@ -108,7 +108,7 @@ impl Keeper {
         let record: Published =
             serde_json::from_slice(&message.payload).map_err(|error| format!("no record: {error}"))?;
         let stored = async {
-            let client = self.database.client().await?;
+            let client = self.database.client()?;
             self.database.answer(client.execute(STORE, &[&record.number, &record.sent])).await
         };
         stored.await.map(drop).map_err(|error| error.to_string())

@@ -27,7 +27,7 @@ use stack::{
 use tokio::time::timeout;
 
 use crate::{
-    bus::{Bus, NATS, SUBJECT},
+    bus::{self, Bus, NATS, SUBJECT},
     database::{Database, POSTGRES},
     keeper::{Published, STORED},
 };
@@ -89,7 +89,7 @@ impl Role for Records {
     }
 
     async fn work(self: Arc<Self>) {
-        tokio::join!(self.bus.watch(), self.database.watch());
+        tokio::join!(self.bus.keep(), self.database.keep());
     }
 }
 
@@ -139,11 +139,11 @@ async fn stored(State(it): It, Query(query): Query<After>) -> Answer<Vec<(i64, i
 impl Records {
     /// Returns when it is stored, or, with the defect, before.
     async fn publish(&self, record: Published) -> Result<(), Failure> {
-        let client = self.bus.client().await.map_err(|error| self.service.failure(&error))?;
+        let client = self.bus.client().map_err(|error| self.service.failure(&error))?;
         let body = serde_json::to_vec(&record).map_err(Failure::broken)?.into();
         if self.settings.acknowledges_early {
             let sent = client.publish(SUBJECT, body).await;
-            return sent.map_err(|error| self.service.failure(&self.bus.failed(Trouble::of(&error))));
+            return sent.map_err(|error| self.service.failure(&bus::error(Trouble::of(&error))));
         }
         let asked = timeout(PATIENCE, client.request(SUBJECT, body)).await;
         // It is nobody's certificate if nobody listens: the keeper may be away.
@@ -159,13 +159,13 @@ impl Records {
     }
 
     async fn read(&self, number: i64) -> Result<Option<i64>, HopError> {
-        let client = self.database.client().await?;
+        let client = self.database.client()?;
         let rows = self.database.answer(client.query(READ, &[&number])).await?;
         Ok(rows.first().map(|row| row.get(0)))
     }
 
     async fn stored(&self, after: i64) -> Result<Vec<(i64, i64, i32)>, HopError> {
-        let client = self.database.client().await?;
+        let client = self.database.client()?;
         let rows = self.database.answer(client.query(READ_ALL, &[&after])).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
     }

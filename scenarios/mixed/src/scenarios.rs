@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use notafter::{
     check::{self, Check, Expect},
-    fault::{Flaw, Which, expired, flawed, rotated, run_out},
+    fault::{Flaw, Which, expired, flawed, rotated},
     history::Refusal,
     runbook::{Runbook, Step},
     scenario::{Aftermath, Repair, Scenario},
@@ -59,16 +59,6 @@ pub fn templates() -> Vec<Template> {
             },
         ),
         template(
-            "mixed/nats-ends-unnoticed",
-            "the certificate of NATS ends under open connections: no user notices",
-            |system, _| nats_expires(system, Aftermath::Nothing),
-        ),
-        template(
-            "control-of/mixed-nats-ends-unnoticed",
-            "the same, and then NATS is restarted",
-            |system, _| failing(nats_expires(system, Aftermath::RefreshExpired), "outage-within"),
-        ),
-        template(
             "mixed/authority-rotated",
             "the root of the mesh is replaced: users notice the reloads of nginx, and no more",
             |system, _| authority_rotated(system),
@@ -90,7 +80,6 @@ pub fn zoo() -> Vec<Specimen> {
     vec![
         specimen("postgres-expired", "records acknowledges before it stores"),
         specimen("nginx-expired", "nginx asks nobody for a certificate"),
-        specimen("nats-ends-unnoticed", "NATS is restarted with an expired leaf"),
         specimen("authority-rotated", "the root of the mesh is replaced without overlap"),
     ]
 }
@@ -129,27 +118,6 @@ fn nginx_expired(system: System) -> Scenario {
             check::recovers_within(RECOVERED),
         ]),
         ..base(system, rotate(&["nginx"]))
-    }
-}
-
-/// `mesh root -> issuing -> [nats]`: the leaf ends while the clients of NATS are connected, who look at no
-/// certificate on a connection that is open: users notice nothing, and no new client gets in.
-fn nats_expires(system: System, aftermath: Aftermath) -> Scenario {
-    let (age, lead) = (Duration::from_secs(4), Duration::from_secs(4));
-    Scenario {
-        about:
-            "The leaf of NATS ends while its clients are connected: root -> issuing -> [nats]. Connections \
-                that are open live on, and nobody can make another."
-                .into(),
-        faults: vec![run_out(Which::Served("nats".into()), age, lead)],
-        aftermath,
-        checks: checks([
-            check::refused(Refusal::Expired),
-            check::detected_within(NOTICED),
-            check::outage_within(HICCUP),
-            check::recovers_within(RECOVERED),
-        ]),
-        ..base(system, rotate(&["nats"]))
     }
 }
 
