@@ -12,13 +12,17 @@ use notafter::{
 
 fn main() -> ExitCode {
     let built_in = servers::SERVERS.into_iter().map(|server| trial(&server, server.name));
-    // What is described in a file is what is compiled in.
-    let described = Server::from_toml(profile::EXAMPLE, "the example").expect("a server");
+    // What is described in a file is what is compiled in, be it in an image.
+    let in_image = format!("image = {:?}", containers::SERVERS);
+    let in_image = profile::EXAMPLE.replace("# image = \"nginx:1.27\"", &in_image);
+    let described = [profile::EXAMPLE, &in_image]
+        .map(|text| Server::from_toml(text, "the example").expect("a server"))
+        .map(|server| trial(&server, "nginx"));
     let in_containers =
         servers::SERVERS.into_iter().filter(|server| ["nginx", "redis"].contains(&server.name));
     let in_containers = in_containers
         .map(|server| trial(&Server { image: Some(containers::SERVERS), ..server }, server.name));
-    let all = built_in.chain([trial(&described, "nginx")]).chain(in_containers);
+    let all = built_in.chain(described).chain(in_containers);
     testing::main_with(servers::suite(), all.collect())
 }
 
