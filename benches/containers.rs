@@ -1,7 +1,8 @@
 //! How long a system of nine services takes to be up in containers, and the floor: as many containers
 //! of the same image, created and started in parallel through the Docker API, until each has said its
-//! first line. How long one order of start of the reference system takes against the same floor. And how
-//! long the image of the running executable takes, the first time and from then on.
+//! first line. How long one order of start of the reference system takes against the same floor. How
+//! long the image of the running executable takes, the first time and from then on. And how long a credential
+//! takes into a container that runs, and the floor: an upload of the same files through the Docker API.
 //! `cargo bench --bench containers [ROUNDS]`
 
 use std::{
@@ -19,23 +20,25 @@ use notafter::{
     history::Recorder,
     multicall::{self, Program},
     order::{Choice, Trials},
+    pki::{Authority, Identity, Validity},
     run::RunFolder,
     runtime::{Cluster, Order, Runtime},
-    service::Config,
+    service::{BUNDLE_FILE, CHAIN_FILE, Config, KEY_FILE},
     system::{Backoff, Filled, Mount, Reload, Service, Start, System},
 };
 use testcontainers::bollard::{
-    Docker,
+    Docker, body_full,
     models::{ContainerCreateBody, HostConfig},
     query_parameters::{
         CreateContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveImageOptions,
+        RemoveContainerOptionsBuilder, RemoveImageOptions, UploadToContainerOptionsBuilder,
     },
 };
 use tokio::net::{TcpListener, TcpStream};
 
 const SERVICES: usize = 9;
 const ROUNDS: usize = 7;
+const INSTALLS: usize = 50;
 /// What the image of the running executable may take.
 const IMAGE_LIMIT: Duration = Duration::from_millis(500);
 /// The environment variable that makes this executable say one line and wait.
@@ -86,14 +89,17 @@ async fn measure(system: &System, rounds: usize) -> Result<(), Failure> {
     }
     let floor = median(floors);
     print("nine services up, 1.3 allowed", median(ours), floor, "of the floor")?;
-    print("one order of nine services, 1.5 allowed", order(runs.path()).await?, floor, "of the floor")
+    print("one order of nine services, 1.5 allowed", order(runs.path()).await?, floor, "of the floor")?;
+    let (ours, floor) = installs(&docker, runs.path()).await?;
+    print("a credential installed, 1.5 allowed", ours, floor, "of an upload")
 }
 
 /// One line: how long it took, and its ratio to something.
 fn print(what: &str, took: Duration, to: Duration, of: &str) -> Result<(), Failure> {
     let ratio = took.as_secs_f64() / to.as_secs_f64();
     let [took, to] = [took, to].map(|time| time.as_secs_f64() * 1e3);
-    Ok(writeln!(io::stdout(), "{what:<40} {took:>6.0} ms, {ratio:.2} {of} ({to:.0} ms)")?)
+    let digits = if took < 10.0 { 2 } else { 0 };
+    Ok(writeln!(io::stdout(), "{what:<40} {took:>6.digits$} ms, {ratio:.2} {of} ({to:.digits$} ms)")?)
 }
 
 /// A cluster without a service: its network, and the image if it is not there.
@@ -139,6 +145,40 @@ async fn start(cluster: &Cluster, service: &str) -> Result<(), Failure> {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok(())
+}
+
+/// What one install of a credential into a running container takes, and one upload of the same files, in turns.
+async fn installs(docker: &Docker, runs: &Path) -> Result<(Duration, Duration), Failure> {
+    let folder = RunFolder::create(runs, "bench", 0)?;
+    let recorder = Recorder::create(&folder.history(), Clock::start())?;
+    let guard = Guard::post(&folder)?;
+    let cluster = Runtime::Containers.create(&system(1), &folder, &recorder).await?;
+    start(&cluster, "idle-0").await?;
+    let mesh = Authority::new("mesh")?;
+    let credential = mesh.issue(&Identity::service("idle-0"), Validity::lasting(Duration::from_hours(1)))?;
+    let parts = [credential.chain_pem(), credential.key_pem(), credential.bundle_pem()];
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, part) in [CHAIN_FILE, KEY_FILE, BUNDLE_FILE].into_iter().zip(parts) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(part.len().try_into()?);
+        header.set_mode(0o600);
+        archive.append_data(&mut header, name, part.as_bytes())?;
+    }
+    let archive = archive.into_inner()?;
+    let container = format!("{}-idle-0", folder.id());
+    let (mut ours, mut uploads) = (Vec::new(), Vec::new());
+    for _ in 0..INSTALLS {
+        let begin = Instant::now();
+        cluster.install("idle-0", "main", &credential)?;
+        ours.push(begin.elapsed());
+        let begin = Instant::now();
+        let to_root = UploadToContainerOptionsBuilder::new().path("/").build();
+        docker.upload_to_container(&container, Some(to_root), body_full(archive.clone().into())).await?;
+        uploads.push(begin.elapsed());
+    }
+    cluster.tear_down().await?;
+    guard.release().await;
+    Ok((median(ours), median(uploads)))
 }
 
 /// As many containers, through the API alone.
