@@ -16,7 +16,7 @@ use libtest_mimic::{Arguments, Completion, Trial};
 use notafter::{
     history::Phase,
     runner::WAY,
-    runtime::{Runtime, containers},
+    runtime::{Ability, Runtime, containers},
     scenario::Scenario,
     suite::Settings,
     testing::SERVERS,
@@ -35,7 +35,8 @@ fn main() -> ExitCode {
     // Runs one after another: two at once on two cores would not come to the same phases.
     arguments.test_threads.get_or_insert(1);
     let mut trials = Vec::new();
-    for runtime in Runtime::ALL {
+    let runs_programs = |runtime: &Runtime| runtime.abilities().contains(&Ability::RunPrograms);
+    for runtime in Runtime::ALL.into_iter().filter(runs_programs) {
         trials.extend([
             trial(
                 runtime,

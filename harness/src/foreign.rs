@@ -14,7 +14,7 @@
 //! The files of the mount that it serves the server gets as copies, all of them at once; those of other mounts it
 //! reads where they lie.
 
-mod health;
+pub(crate) mod health;
 
 use std::{io::Read as _, path::Path, time::Duration};
 

@@ -24,7 +24,7 @@ pub use error::PkiError;
 pub use identity::{Identity, Usage};
 pub use issuer::Issuer;
 pub use mount::{Files, Manner, Mark, write_files};
-pub(crate) use parsed::leaf;
 pub use parsed::leaf_of;
+pub(crate) use parsed::{common_name_of, leaf};
 pub(crate) use text::hex;
 pub use validity::Validity;

@@ -242,7 +242,7 @@ fn rotate(context: &Context, service: &str) -> Result<()> {
     })?;
     for (name, mount) in known.mounts.iter().filter(|(_, mount)| mount.filled == Filled::Beforehand) {
         let validity = Validity::lasting(Duration::from_hours(24));
-        let credential = context.pki.issue(&mount.authority, service, validity)?;
+        let credential = context.pki.issue(&mount.authority, service, name, validity)?;
         context.install(service, name, &credential, Purpose::Repair)?;
     }
     Ok(())
@@ -273,7 +273,8 @@ fn renew(
 ) -> Result<()> {
     let serves = context.system().service(service).map_or_else(String::new, |one| one.serves.clone());
     let authority = context.system().authority_of(service, &serves)?;
-    let issue = || context.pki.issue(&authority, service, Validity::lasting(Duration::from_hours(24)));
+    let issue =
+        || context.pki.issue(&authority, service, &serves, Validity::lasting(Duration::from_hours(24)));
     let credential = issue()?;
     context.will_install(service, &serves, credential.leaf(), Purpose::Repair);
     context.cluster.write_files(service, &serves, &files(&credential, &issue()?), manner)

@@ -13,6 +13,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -50,6 +51,9 @@ pub enum Runtime {
     Processes,
     /// Docker containers on a network of their own. Needs a local Docker Engine.
     Containers,
+    /// A real Kubernetes in containers, whose control plane is the system. Needs a local Docker Engine and the
+    /// image of nodes.
+    Kubernetes,
 }
 
 /// Something that not every runtime can do to a service.
@@ -69,27 +73,53 @@ pub enum Ability {
     CutConnections,
     /// Run a server that others wrote as a service.
     RunInstalled,
+    /// Run the programs of a system as its services.
+    RunPrograms,
+    /// Run the components of Kubernetes as the services of a system.
+    RunControlPlane,
+}
+
+impl Ability {
+    /// What it takes to run this system at all.
+    pub fn to_run(system: &System) -> Self {
+        if kubernetes::is_control_plane(system) { Self::RunControlPlane } else { Self::RunPrograms }
+    }
 }
 
 impl Runtime {
     /// All of them, the cheapest first.
-    pub const ALL: [Self; 2] = [Self::Processes, Self::Containers];
+    pub const ALL: [Self; 3] = [Self::Processes, Self::Containers, Self::Kubernetes];
 
     /// As it is written on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Processes => "processes",
             Self::Containers => "containers",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
     /// What it can do to a service.
     pub fn abilities(self) -> &'static [Ability] {
-        use Ability::{Install, Kill, MoveClock, Pause, Restart, RunInstalled};
+        use Ability::{Install, Kill, MoveClock, Pause, Restart, RunControlPlane, RunInstalled, RunPrograms};
         match self {
             // Both supervise real processes on this machine, so both can do the same.
-            Self::Processes | Self::Containers => &[Restart, Kill, Pause, Install, MoveClock, RunInstalled],
+            Self::Processes | Self::Containers => {
+                &[Restart, Kill, Pause, Install, MoveClock, RunInstalled, RunPrograms]
+            }
+            Self::Kubernetes => &[Restart, Kill, Pause, Install, RunControlPlane],
         }
+    }
+
+    /// Why this system cannot run there, on any machine; none if it can.
+    pub fn cannot_run(self, system: &System) -> Option<String> {
+        self.cannot(Ability::to_run(system))
+    }
+
+    /// Why it cannot do this; none if it can.
+    pub(crate) fn cannot(self, ability: Ability) -> Option<String> {
+        let has = self.abilities().contains(&ability);
+        (!has).then(|| format!("runtime {} cannot {ability}", self.name()))
     }
 
     /// What is missing for one of these servers to be a service there: its program, or the image that has it.
@@ -97,6 +127,8 @@ impl Runtime {
         match self {
             Self::Processes => servers.iter().find_map(|server| Program::file(server).err()),
             Self::Containers => servers.first().and_then(|_| containers::lacks_servers()),
+            // It runs none.
+            Self::Kubernetes => None,
         }
     }
 
@@ -108,6 +140,7 @@ impl Runtime {
         match self {
             Self::Processes => processes::available(),
             Self::Containers => containers::available().await,
+            Self::Kubernetes => kubernetes::available().await,
         }
     }
 
@@ -117,9 +150,13 @@ impl Runtime {
     /// # Errors
     /// If the runtime cannot; what was made so far is removed.
     pub async fn create(self, system: &System, folder: &RunFolder, recorder: &Recorder) -> Result<Cluster> {
+        if let Some(why) = self.cannot_run(system) {
+            return Err(Error::missing(format!("{why}, as system `{}` needs", system.name)));
+        }
         match self {
             Self::Processes => processes::create(system, folder, recorder).await,
             Self::Containers => containers::create(system, folder, recorder).await,
+            Self::Kubernetes => kubernetes::create(system, folder, recorder).await,
         }
     }
 }
@@ -131,7 +168,7 @@ impl FromStr for Runtime {
         Self::ALL
             .into_iter()
             .find(|runtime| runtime.name() == name)
-            .ok_or_else(|| format!("`{name}` is no runtime; there are: processes, containers"))
+            .ok_or_else(|| format!("`{name}` is no runtime; there are: processes, containers, kubernetes"))
     }
 }
 
@@ -145,6 +182,8 @@ impl fmt::Display for Ability {
             Self::MoveClock => "move the clock of a service",
             Self::CutConnections => "cut connections that are open",
             Self::RunInstalled => "run a server that others wrote",
+            Self::RunPrograms => "run the programs of a system",
+            Self::RunControlPlane => "run the control plane of Kubernetes",
         })
     }
 }
@@ -161,6 +200,8 @@ pub struct Cluster {
     runtime: Runtime,
     folder: RunFolder,
     pods: BTreeMap<String, Pod>,
+    /// Where credentials belong beside their mounts, if the services are components of Kubernetes.
+    nodes: Option<Arc<kubernetes::Nodes>>,
     /// What the runtime must give back; taken when it has been.
     place: tokio::sync::Mutex<Option<Place>>,
 }
@@ -169,6 +210,7 @@ pub struct Cluster {
 enum Place {
     Processes(JoinSet<()>),
     Containers(containers::Place),
+    Kubernetes(Box<kubernetes::Place>),
 }
 
 /// One service's place: an address, a folder, a supervisor. It stays while the service restarts, as
@@ -176,6 +218,8 @@ enum Place {
 struct Pod {
     /// As seen from the host.
     address: IpAddr,
+    /// Where it is asked for its health, as seen from the host.
+    health: SocketAddr,
     supervisor: mpsc::Sender<Request>,
 }
 
@@ -195,7 +239,7 @@ impl Cluster {
     /// # Errors
     /// If there is no such service.
     pub fn address(&self, service: &str) -> Result<SocketAddr> {
-        Ok(SocketAddr::new(self.pod(service)?.address, TLS_PORT))
+        Ok(SocketAddr::new(self.pod(service)?.address, self.service(service)?.port()))
     }
 
     /// Where a hop leads, as seen from the host.
@@ -214,6 +258,9 @@ impl Cluster {
     /// # Errors
     /// If one cannot be made.
     pub fn authorities(&self) -> Result<pki::Pki> {
+        if let Some(nodes) = &self.nodes {
+            return nodes.authorities(&self.system);
+        }
         let addresses = self.pods.iter().map(|(name, pod)| (name.clone(), pod.address));
         Ok(pki::Pki::of(&self.system)?.placed(addresses.collect()))
     }
@@ -223,7 +270,7 @@ impl Cluster {
     /// # Errors
     /// If there is no such service.
     pub fn health(&self, service: &str) -> Result<SocketAddr> {
-        Ok(SocketAddr::new(self.pod(service)?.address, HEALTH_PORT))
+        Ok(self.pod(service)?.health)
     }
 
     /// The folder of a service's mount, as seen from the host.
@@ -254,7 +301,11 @@ impl Cluster {
     /// If it cannot be written; then the old one is still there.
     pub fn install(&self, service: &str, mount: &str, credential: &Credential) -> Result<()> {
         let folder = self.mount(service, mount)?;
-        credential.write(&folder).context(|| format!("cannot install a credential of {service}"))
+        credential.write(&folder).context(|| format!("cannot install a credential of {service}"))?;
+        match &self.nodes {
+            Some(nodes) => nodes.install(self.service(service)?, mount, credential),
+            None => Ok(()),
+        }
     }
 
     /// Writes files into a mount, whatever they are, in any manner.
@@ -262,6 +313,7 @@ impl Cluster {
     /// # Errors
     /// If they cannot be written.
     pub fn write_files(&self, service: &str, mount: &str, files: &Files, manner: Manner) -> Result<()> {
+        self.has_mounts_only()?;
         let folder = self.mount(service, mount)?;
         pki::write_files(&folder, files, manner)
             .context(|| format!("cannot write into mount `{mount}` of {service}"))
@@ -272,6 +324,7 @@ impl Cluster {
     /// # Errors
     /// If it cannot be written.
     pub fn install_bundle(&self, service: &str, mount: &str, bundle_pem: &str) -> Result<()> {
+        self.has_mounts_only()?;
         let folder = self.mount(service, mount)?;
         pki::write_bundle(&folder, bundle_pem).context(|| format!("cannot install a bundle of {service}"))
     }
@@ -281,6 +334,7 @@ impl Cluster {
     /// # Errors
     /// If it cannot be written.
     pub fn empty_mount(&self, service: &str, mount: &str, bundle_pem: &str) -> Result<()> {
+        self.has_mounts_only()?;
         let folder = self.mount(service, mount)?;
         pki::write_bundle_alone(&folder, bundle_pem)
             .context(|| format!("cannot empty mount `{mount}` of {service}"))
@@ -293,7 +347,8 @@ impl Cluster {
     pub fn install_issuer(&self, service: &str, authority: &pki::Authority) -> Result<()> {
         self.service(service)?;
         let folder = issuer_folder(&self.folder.service(service), authority.name());
-        authority.write_issuer(&folder).context(|| format!("cannot install the issuer of {service}"))
+        authority.write_issuer(&folder).context(|| format!("cannot install the issuer of {service}"))?;
+        self.install_on_node(service, authority.name(), authority.issuer().credential())
     }
 
     /// The issuing CA that a service holds for an authority now.
@@ -312,7 +367,26 @@ impl Cluster {
     pub fn install_issuing(&self, service: &str, authority: &str, issuing: &Credential) -> Result<()> {
         self.service(service)?;
         let folder = issuer_folder(&self.folder.service(service), authority);
-        issuing.write(&folder).context(|| format!("cannot install the issuer of {service}"))
+        issuing.write(&folder).context(|| format!("cannot install the issuer of {service}"))?;
+        self.install_on_node(service, authority, issuing)
+    }
+
+    fn install_on_node(&self, service: &str, authority: &str, issuing: &Credential) -> Result<()> {
+        match &self.nodes {
+            Some(nodes) => nodes.install_issuing(self.service(service)?, authority, issuing),
+            None => Ok(()),
+        }
+    }
+
+    /// Components of Kubernetes get whole credentials, and do not look into mounts.
+    fn has_mounts_only(&self) -> Result<()> {
+        match self.nodes {
+            Some(_) => Err(Error::usage(format!(
+                "runtime {} puts whole credentials where kubeadm has them, and nothing else",
+                self.runtime.name()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// How many seconds the clock of a service is ahead.
@@ -388,6 +462,7 @@ impl Cluster {
                 ended.map(drop)
             }
             Place::Containers(place) => place.give_back().await,
+            Place::Kubernetes(place) => place.give_back().await,
         };
         removed.and(self.folder.remove_secrets())
     }
@@ -420,7 +495,7 @@ fn lay_out(
         service: service.name.clone(),
         listen: SocketAddr::new(listen, TLS_PORT),
         health: SocketAddr::new(listen, HEALTH_PORT),
-        advertise: format!("{}:{TLS_PORT}", host(&service.name)),
+        advertise: format!("{}:{}", host(&service.name), service.port()),
         start: service.start,
         reload: service.reload,
         needs: service.needs.clone(),
@@ -428,7 +503,7 @@ fn lay_out(
             .services
             .iter()
             .filter(|other| other.well_known)
-            .map(|other| (other.name.clone(), format!("{}:{TLS_PORT}", host(&other.name))))
+            .map(|other| (other.name.clone(), format!("{}:{}", host(&other.name), other.port())))
             .collect(),
         serves: service.serves.clone(),
         doors: service.doors.clone(),
@@ -490,7 +565,7 @@ pub fn provision(cluster: &Cluster, pki: &pki::Pki, validity: pki::Validity) -> 
         for (name, mount) in &service.mounts {
             match mount.filled {
                 Filled::Beforehand => {
-                    let credential = pki.issue(&mount.authority, &service.name, validity)?;
+                    let credential = pki.issue(&mount.authority, &service.name, name, validity)?;
                     cluster.install(&service.name, name, &credential)?;
                 }
                 Filled::ByItself => {

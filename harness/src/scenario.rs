@@ -186,14 +186,11 @@ impl Scenario {
 
     /// Why this scenario cannot run there, on any machine; none if it can.
     pub fn lacking(&self, runtime: Runtime) -> Option<String> {
-        let has = runtime.abilities();
         let faults = self.faults.iter().chain(&self.during_repair);
         let needed = faults.flat_map(|fault| fault.needs()).chain(&self.needs);
-        let needed = needed.chain(self.servers.first().map(|_| &Ability::RunInstalled));
-        needed
-            .into_iter()
-            .find(|ability| !has.contains(ability))
-            .map(|ability| format!("runtime {} cannot {ability}", runtime.name()))
+        let needed = needed.chain(self.servers.first().map(|_| &Ability::RunInstalled)).copied();
+        // Whoever cannot run the system at all says so, and not what else it cannot.
+        [Ability::to_run(&self.system)].into_iter().chain(needed).find_map(|ability| runtime.cannot(ability))
     }
 }
 

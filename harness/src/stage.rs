@@ -389,10 +389,15 @@ fn intruders(system: &System, pki: &Pki) -> Result<Vec<(Question, Intruder)>> {
 /// The last thing that a service said, for whoever waits for it.
 pub(crate) fn last_words(change: &ProcessChange) -> Option<String> {
     match change {
-        ProcessChange::Exited { asked: false, code, last_words, .. } => Some(format!(
-            "it exits with {}: {last_words}",
-            code.map_or("a signal".into(), |code| format!("code {code}"))
-        )),
+        ProcessChange::Exited { asked: false, code, signal, last_words } => {
+            let with = match (code, signal) {
+                (Some(code), _) => format!("exits with code {code}"),
+                (None, Some(_)) => "exits with a signal".into(),
+                // Whoever saw it end was not its parent.
+                (None, None) => "ended".into(),
+            };
+            Some(format!("it {with}: {last_words}"))
+        }
         ProcessChange::NotSpawned { error } => Some(format!("it cannot be started: {error}")),
         _ => None,
     }

@@ -41,8 +41,9 @@ pub struct Service {
     pub needs: BTreeMap<String, String>,
     /// The mount whose credential it presents to those who call it.
     pub serves: String,
-    /// Other mounts that it presents, each at a port of its own, as the members of a quorum do among
-    /// themselves: a hop that shows a credential of the same authority leads there.
+    /// The ports at which it presents its mounts, where that is not the usual one. Others than the one that it
+    /// serves are doors of their own, as the members of a quorum have among themselves: a hop that shows a
+    /// credential of the same authority leads there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub doors: BTreeMap<String, u16>,
     /// What it is asked, to know that it serves.
@@ -71,6 +72,13 @@ pub struct Service {
     pub settings: toml::Table,
 }
 
+impl Service {
+    /// Where it listens with mutual TLS.
+    pub fn port(&self) -> u16 {
+        self.doors.get(&self.serves).copied().unwrap_or(TLS_PORT)
+    }
+}
+
 /// What a service is asked over TLS, to know that it serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -84,6 +92,10 @@ pub enum Speaks {
     Postgres,
     /// NATS: TLS after its `INFO`, then `CONNECT` and `PING`.
     Nats,
+    /// HTTP/1.1: `GET /api`, which an API server of Kubernetes answers to whom it knows and to nobody else.
+    ApiServer,
+    /// HTTP/1.1: `GET /healthz`, which a kubelet answers to whom the API server vouches for.
+    Kubelet,
 }
 
 impl Speaks {
@@ -94,6 +106,8 @@ impl Speaks {
             Self::Etcd => Protocol::Http("/version"),
             Self::Postgres => Protocol::Postgres,
             Self::Nats => Protocol::Nats,
+            Self::ApiServer => Protocol::Http("/api"),
+            Self::Kubelet => Protocol::Http("/healthz"),
         }
     }
 
@@ -251,7 +265,7 @@ impl System {
         let authority = |name: &str, mount: &str| Some(&self.service(name)?.mounts.get(mount)?.authority);
         let server = self.service(&hop.server)?;
         let shown = authority(&hop.client, &hop.mount);
-        let usual = (server.serves.clone(), TLS_PORT);
+        let usual = (server.serves.clone(), server.port());
         if shown.is_none() || shown == authority(&hop.server, &server.serves) {
             return Some(usual);
         }

@@ -36,8 +36,8 @@ use crate::{
 
 pub use trial::Trial;
 
-/// The environment variable that lists what must be there: the runtimes, [`BROWSER`], [`ALERTING`],
-/// [`SERVERS`] and [`KUBERNETES`], whose absence is a failure.
+/// The environment variable that lists what must be there: the runtimes, [`BROWSER`], [`ALERTING`] and
+/// [`SERVERS`], whose absence is a failure.
 pub const REQUIRE: &str = "NOTAFTER_REQUIRE";
 /// What the tests of pages need beside a runtime.
 pub const BROWSER: &str = "browser";
@@ -45,10 +45,10 @@ pub const BROWSER: &str = "browser";
 pub const ALERTING: &str = "alerting";
 /// The servers that others wrote, whose profiles are expected.
 pub const SERVERS: &str = "servers";
-/// The programs of Kubernetes that `ci/setup kubernetes` builds, and an etcd.
+/// What the tests of an API server alone need, too: the programs that `ci/setup kubernetes` builds.
 pub const KUBERNETES: &str = "kubernetes";
 /// What may be needed beside runtimes.
-const BESIDES: [&str; 4] = [BROWSER, ALERTING, SERVERS, KUBERNETES];
+const BESIDES: [&str; 3] = [BROWSER, ALERTING, SERVERS];
 /// The environment variable that says how many runs there are at once.
 pub const JOBS: &str = "NOTAFTER_TEST_JOBS";
 
@@ -121,7 +121,8 @@ pub fn starts_in_any_order(system: &System, strength: Strength) -> Vec<Trial> {
     };
     let choice = Choice { strength, ..Choice::default() };
     let test = |runtime| orders(runtime, system.clone(), choice.clone(), Limits::default(), judge);
-    Runtime::ALL.into_iter().map(test).collect()
+    let able = |runtime: &Runtime| runtime.cannot_run(system).is_none();
+    Runtime::ALL.into_iter().filter(able).map(test).collect()
 }
 
 /// What orders of a system tell in a runtime, for a judge of one's own. The name of the test is

@@ -18,7 +18,7 @@ use notafter::{
     history::ProcessChange,
     multicall,
     pki::{Authority, Identity, Validity},
-    runtime::{Cluster, Order, Runtime, containers},
+    runtime::{Ability, Cluster, Order, Runtime, containers},
 };
 use rustix::process::Signal;
 
@@ -32,7 +32,8 @@ fn main() -> ExitCode {
     // They wait for others more than they compute.
     arguments.test_threads.get_or_insert(4);
     let mut trials = Vec::new();
-    for runtime in Runtime::ALL {
+    let runs_programs = |runtime: &Runtime| runtime.abilities().contains(&Ability::RunPrograms);
+    for runtime in Runtime::ALL.into_iter().filter(runs_programs) {
         trials.extend([
             trial(runtime, "orders_act_on_one_service_and_no_other", orders_act_on_one_service_and_no_other),
             trial(runtime, "what_orders_do_is_in_the_history", what_orders_do_is_in_the_history),

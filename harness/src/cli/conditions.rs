@@ -13,7 +13,7 @@ use super::{find, quote};
 use crate::{
     error::{Error, Result},
     run::state_folder,
-    runtime::Runtime,
+    runtime::{Ability, Runtime},
     suite::{Settings, Suite},
     system::{Span, System, SystemError},
 };
@@ -157,7 +157,16 @@ pub fn seed(text: &str) -> Result<u64, String> {
 }
 
 pub fn runtimes() -> impl TypedValueParser<Value = Runtime> {
-    let names = Runtime::ALL.map(Runtime::name);
+    among(Runtime::ALL)
+}
+
+/// Those that can do this.
+pub fn runtimes_that(ability: Ability) -> impl TypedValueParser<Value = Runtime> {
+    among(Runtime::ALL.into_iter().filter(move |runtime| runtime.abilities().contains(&ability)))
+}
+
+fn among(runtimes: impl IntoIterator<Item = Runtime>) -> impl TypedValueParser<Value = Runtime> {
+    let names: Vec<_> = runtimes.into_iter().map(Runtime::name).collect();
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Runtime>())
 }
 

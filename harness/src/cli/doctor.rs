@@ -7,11 +7,7 @@ use super::{
     output::{paint, print, style},
     sweep,
 };
-use crate::{
-    error::Result,
-    run::state_folder,
-    runtime::{Runtime, kubernetes},
-};
+use crate::{error::Result, run::state_folder, runtime::Runtime};
 
 /// Prints it. Missing is only a fault if nothing works at all.
 ///
@@ -34,14 +30,6 @@ pub async fn run() -> Result<u8> {
         };
         runtimes.push(format!("  {:10}  {said}\n", runtime.name()));
     }
-    let kube = match kubernetes::available().await {
-        Ok(()) => paint("works", "32", colour),
-        Err(error) => {
-            let why = error.to_string().replace('\n', "\n              ");
-            format!("{} {why}", paint("missing:", "33", colour))
-        }
-    };
-    runtimes.push(format!("  {:10}  {kube}\n", "kubernetes"));
     print(&format!(
         "notafter {}\n\nruntimes\n{}\nmachine\n  cores       {}\n  memory      {}\n\nevidence\n  {}\n  {}\n",
         env!("CARGO_PKG_VERSION"),

@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    conditions::runtimes,
+    conditions::runtimes_that,
     exit,
     output::{print, say, style},
 };
 use crate::{
     error::{Context, Error, Result},
     profile::{self, Profile, Server},
-    runtime::{Runtime, containers},
+    runtime::{Ability, Runtime, containers},
     suite::Suite,
     words,
 };
@@ -31,7 +31,7 @@ pub struct Args {
     command: Option<PathBuf>,
 
     /// Where they run; in containers from the image that `ci/setup servers` makes
-    #[arg(long = "on", value_name = "RUNTIME", value_parser = runtimes())]
+    #[arg(long = "on", value_name = "RUNTIME", value_parser = runtimes_that(Ability::RunInstalled))]
     runtime: Option<Runtime>,
 
     /// Run them in containers of this image of the local Docker Engine

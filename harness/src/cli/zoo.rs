@@ -39,7 +39,8 @@ pub struct Args {
 
 /// Runs each defect, and what it is a control of without it, and shows which check caught what.
 ///
-/// What cannot be run here, for want of a server, is left out with the reason.
+/// What cannot be run here, for want of a server, is left out with the reason, and is unknown; what this runtime
+/// cannot run anywhere is left out, too.
 ///
 /// # Errors
 /// If there is no such control, the runtime is missing, or a run could not begin.
@@ -62,9 +63,12 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     while let Some((defect, name, outcome)) = at_once.next().await {
         match outcome? {
             Outcome::NotBegun => codes.push(exit::UNKNOWN),
-            Outcome::LeftOut(why) => {
+            Outcome::LeftOut { why, anywhere } => {
                 left_out.entry(why).or_default().push(name.to_owned());
-                codes.push(exit::UNKNOWN);
+                // What runs on no machine in this runtime is no matter of this machine.
+                if !anywhere {
+                    codes.push(exit::UNKNOWN);
+                }
             }
             Outcome::Ran(finished) => {
                 if let Some(error) = &finished.error {
@@ -92,8 +96,11 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
 /// What came of one run.
 enum Outcome {
     Ran(Box<Finished>),
-    /// It cannot be run here.
-    LeftOut(String),
+    /// It cannot be run here, or in this runtime anywhere.
+    LeftOut {
+        why: String,
+        anywhere: bool,
+    },
     /// Somebody has had enough.
     NotBegun,
 }
@@ -111,7 +118,8 @@ async fn one(
     let template = find::templates(suite, &[name.to_owned()])?[0];
     let scenario = template.scenario_on((template.system)(), &conditions.settings());
     if let Some(why) = scenario.cannot_run(conditions.runtime) {
-        return Ok(Outcome::LeftOut(why));
+        let anywhere = scenario.lacking(conditions.runtime).is_some();
+        return Ok(Outcome::LeftOut { why, anywhere });
     }
     let again = conditions.again(&["run", name]);
     let finished = launch(&scenario, conditions, again, Follow::one_of(jobs), interrupt).await?;

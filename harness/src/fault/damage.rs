@@ -60,7 +60,7 @@ impl Fault for Damaged {
         let mut injected = Vec::new();
         for (service, mount) in self.which.targets(context.system()) {
             let authority = context.system().authority_of(&service, &mount)?;
-            let issue = || context.pki.issue(&authority, &service, Validity::lasting(LASTING));
+            let issue = || context.pki.issue(&authority, &service, &mount, Validity::lasting(LASTING));
             let credential = issue()?;
             let was = context.cluster.installed(&service, &mount)?;
             context.journal.will_replace(&service, &mount, &was, credential.leaf())?;

@@ -44,7 +44,7 @@ impl Fault for Expire {
         let mut injected = Vec::new();
         for (service, mount) in self.which.targets(context.system()) {
             let authority = context.system().authority_of(&service, &mount)?;
-            let credential = context.pki.issue(&authority, &service, validity)?;
+            let credential = context.pki.issue(&authority, &service, &mount, validity)?;
             let ends = Some(credential.leaf().not_after);
             injected.push(replace(context, (service, mount), &credential, ends)?);
         }

@@ -77,7 +77,7 @@ impl Fault for Flawed {
         for (service, mount) in self.which.targets(context.system()) {
             let authority = context.system().authority_of(&service, &mount)?;
             let (credential, ends) =
-                self.flaw.mint(context.pki.authority(&authority)?, context.pki.identity(&service))?;
+                self.flaw.mint(context.pki.authority(&authority)?, context.pki.identity(&service, &mount))?;
             injected.push(replace(context, (service, mount), &credential, ends)?);
         }
         signal_reload(context, &injected).await?;

@@ -62,7 +62,7 @@ impl Fault for Withheld {
         let (service, mount) = Which::served(context.system(), &self.service);
         let authority = context.system().authority_of(&service, &mount)?;
         // The one that does not come: what it names is what nobody sees.
-        let missing = context.pki.issue(&authority, &service, Validity::lasting(LASTING))?;
+        let missing = context.pki.issue(&authority, &service, &mount, Validity::lasting(LASTING))?;
         let was = context.cluster.installed(&service, &mount)?;
         context.journal.will_replace(&service, &mount, &was, missing.leaf())?;
         context.will_install(&service, &mount, missing.leaf(), Purpose::Fault);

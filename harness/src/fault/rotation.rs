@@ -62,7 +62,7 @@ impl Fault for Renewed {
         let mut injected = Vec::new();
         for (service, mount) in self.which.targets(context.system()) {
             let authority = context.system().authority_of(&service, &mount)?;
-            let credential = context.pki.issue(&authority, &service, Validity::lasting(LASTING))?;
+            let credential = context.pki.issue(&authority, &service, &mount, Validity::lasting(LASTING))?;
             injected.push(replace(context, (service, mount), &credential, None)?);
         }
         signal_reload(context, &injected).await?;
@@ -151,7 +151,7 @@ async fn install_where(
         let mounts = service.mounts.iter().filter(|(_, mount)| mount.authority == step.issuer.name());
         for (mount, _) in mounts {
             let credential: Credential =
-                step.issuer.issue(&context.pki.identity(&service.name), Validity::lasting(LASTING))?;
+                step.issuer.issue(&context.pki.identity(&service.name, mount), Validity::lasting(LASTING))?;
             let credential = credential.with_bundle(step.trusts.clone());
             let counts = counts(context.system(), service, mount);
             let why = if counts { Purpose::Fault } else { Purpose::Companion };

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const AT_A_DOOR: Protocol = Protocol::Http("/version");
 
 /// Serves `/live`, `/ready` and `/status` in plain HTTP, for ever.
-pub(super) async fn serve(listener: TcpListener, status: watch::Receiver<Status>) -> Infallible {
+pub(crate) async fn serve(listener: TcpListener, status: watch::Receiver<Status>) -> Infallible {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(PAUSE).await;

@@ -263,7 +263,7 @@ pub enum ProcessChange {
     },
     /// It ended.
     Exited {
-        /// Exit code, or none if a signal ended it.
+        /// Exit code; none if a signal ended it, or if nobody could tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<i32>,
         /// The signal that ended it.

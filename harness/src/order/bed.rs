@@ -230,7 +230,8 @@ impl Bed {
         let known = services.iter().filter_map(|name| self.cluster.system().service(name));
         for (service, (name, mount)) in known.flat_map(|one| one.mounts.iter().map(move |mount| (one, mount)))
         {
-            let credential = self.pki.issue(&mount.authority, &service.name, Validity::lasting(LIFETIME))?;
+            let credential =
+                self.pki.issue(&mount.authority, &service.name, name, Validity::lasting(LIFETIME))?;
             self.recorder.record(What::Installed {
                 service: service.name.clone(),
                 mount: name.clone(),

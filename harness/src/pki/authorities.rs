@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{Authority, Credential, Identity, Validity};
+use super::{Authority, Credential, Identity, PkiError, Validity};
 use crate::{
     error::{Error, Result},
     system::System,
@@ -14,6 +14,8 @@ pub struct Pki {
     system: String,
     authorities: BTreeMap<String, Authority>,
     addresses: BTreeMap<String, IpAddr>,
+    /// Whom the certificates of a mount name, where that is not its service.
+    named: BTreeMap<(String, String), Identity>,
 }
 
 impl Pki {
@@ -22,9 +24,22 @@ impl Pki {
     /// # Errors
     /// If one cannot be made.
     pub fn of(system: &System) -> Result<Self> {
-        let make = |name: &String| Ok((name.clone(), Authority::new(name)?));
+        Self::made_of(system, Authority::new)
+    }
+
+    /// The same, where every authority is a root that signs leaves itself.
+    ///
+    /// # Errors
+    /// If one cannot be made.
+    pub fn of_roots(system: &System) -> Result<Self> {
+        Self::made_of(system, Authority::root)
+    }
+
+    fn made_of(system: &System, new: impl Fn(&str) -> Result<Authority, PkiError>) -> Result<Self> {
+        let make = |name: &String| Ok((name.clone(), new(name)?));
         let authorities = system.authorities.iter().map(make).collect::<Result<_>>()?;
-        Ok(Self { system: system.name.clone(), authorities, addresses: BTreeMap::new() })
+        let (addresses, named) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { system: system.name.clone(), authorities, addresses, named })
     }
 
     /// The same, where services have these addresses: their certificates name them.
@@ -33,8 +48,17 @@ impl Pki {
         Self { addresses, ..self }
     }
 
-    /// Whom the certificates of a service name.
-    pub fn identity(&self, service: &str) -> Identity {
+    /// The same, where the certificates of these mounts, by service and mount, name somebody else.
+    #[must_use]
+    pub fn named(self, named: BTreeMap<(String, String), Identity>) -> Self {
+        Self { named, ..self }
+    }
+
+    /// Whom the certificates in a mount of a service name.
+    pub fn identity(&self, service: &str, mount: &str) -> Identity {
+        if let Some(identity) = self.named.get(&(service.to_owned(), mount.to_owned())) {
+            return identity.clone();
+        }
         let addresses = self.addresses.get(service).copied().into_iter().collect();
         Identity { addresses, ..Identity::service(service) }
     }
@@ -50,11 +74,17 @@ impl Pki {
         })
     }
 
-    /// A new certificate and key for a service.
+    /// A new certificate and key for a mount of a service.
     ///
     /// # Errors
     /// If there is no such authority, or it cannot issue.
-    pub fn issue(&self, authority: &str, service: &str, validity: Validity) -> Result<Credential> {
-        Ok(self.authority(authority)?.issue(&self.identity(service), validity)?)
+    pub fn issue(
+        &self,
+        authority: &str,
+        service: &str,
+        mount: &str,
+        validity: Validity,
+    ) -> Result<Credential> {
+        Ok(self.authority(authority)?.issue(&self.identity(service, mount), validity)?)
     }
 }

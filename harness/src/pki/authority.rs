@@ -60,6 +60,16 @@ impl Authority {
         Ok(Self { name: name.into(), present, issuer, retired: Vec::new() })
     }
 
+    /// A root for ten years that signs leaves itself, with no issuing CA between, as those of kubeadm do.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn root(name: &str) -> Result<Self, PkiError> {
+        let present = Generation::root(name, Validity::lasting(10 * YEAR))?;
+        let issuer = present.issuer(None, &[])?;
+        Ok(Self { name: name.into(), present, issuer, retired: Vec::new() })
+    }
+
     /// The name that it was made with.
     pub fn name(&self) -> &str {
         &self.name
@@ -211,7 +221,7 @@ impl fmt::Debug for Authority {
     }
 }
 
-/// A root and the issuing CA under it.
+/// A root and the issuing CA under it, which may be the root itself.
 struct Generation {
     /// Subject of the root.
     subject: String,
@@ -234,6 +244,16 @@ impl Generation {
         let issuing = ca_params(&format!("{name} issuing {tag}"), 0, issuing)?;
         let issuing = issuing.signed_by(&issuing_key, &root).map_err(minting("issuing CA"))?;
         Ok(Self { subject, root, issuing, issuing_key: Arc::new(issuing_key) })
+    }
+
+    /// The root is its own issuing CA.
+    fn root(name: &str, validity: Validity) -> Result<Self, PkiError> {
+        let minting = || PkiError::minting(format!("the root `{name}`"));
+        let key = KeyPair::generate().map_err(minting())?;
+        let same = KeyPair::try_from(key.serialized_der()).map_err(minting())?;
+        let root = CertifiedIssuer::self_signed(ca_params(name, 0, validity)?, key).map_err(minting())?;
+        let issuing = AsRef::<Certificate>::as_ref(&root).clone();
+        Ok(Self { subject: name.into(), root, issuing, issuing_key: Arc::new(same) })
     }
 
     /// This root, signed by the one that everybody trusts so far.

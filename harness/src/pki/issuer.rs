@@ -12,15 +12,15 @@ use rcgen::{
 };
 use rustls::crypto::SecureRandom;
 
-use super::{
-    Credential, Identity, PkiError, Usage, Validity, authority::ca_params, parsed, revocation, text,
-};
+use super::{Credential, Identity, PkiError, Usage, Validity, parsed, revocation, text};
 use crate::{history::Leaf, service::CHAIN_FILE};
 
 /// Signs leaves. It is parsed once; issuing costs little more than a key and a signature.
 pub struct Issuer {
     signer: rcgen::Issuer<'static, KeyPair>,
     credential: Credential,
+    /// Whoever trusts what it issues has its certificate already.
+    is_root: bool,
 }
 
 impl Issuer {
@@ -42,25 +42,14 @@ impl Issuer {
         Self::new(credential)
     }
 
-    /// A root that signs leaves itself, with no issuing CA between, as those of kubeadm do.
-    ///
-    /// # Errors
-    /// If the operating system has no random bytes.
-    pub fn root(name: &str, validity: Validity) -> Result<Self, PkiError> {
-        let minting = || PkiError::minting(format!("the root `{name}`"));
-        let key = KeyPair::generate().map_err(minting())?;
-        let root = ca_params(name, 0, validity)?.self_signed(&key).map_err(minting())?;
-        let bundle = root.pem();
-        Self::new(Credential::issuing(&root, None, Arc::new(key), bundle)?)
-    }
-
     /// Signs with the key of a credential whose leaf is an issuing CA.
     pub(super) fn new(credential: Credential) -> Result<Self, PkiError> {
         let serial = &credential.leaf().serial;
         let key = KeyPair::try_from(credential.key().serialized_der());
         let signer = key.and_then(|key| rcgen::Issuer::from_ca_cert_der(credential.leaf_der(), key));
         let signer = signer.map_err(PkiError::minting(format_args!("with the issuing CA {serial}")))?;
-        Ok(Self { signer, credential })
+        let is_root = parsed::parse(credential.leaf_der()).map(|ca| ca.subject() == ca.issuer())?;
+        Ok(Self { signer, credential, is_root })
     }
 
     /// The issuing CA itself: its certificate, the chain above it, its key, the bundle.
@@ -110,7 +99,8 @@ impl Issuer {
         let which = Leaf { serial: text::hex(serial.as_ref()), not_after, not_before };
         let leaf = leaf_params(identity, validity, serial)?.signed_by(&*key, &self.signer);
         let leaf = leaf.map_err(PkiError::minting(format_args!("`{}`", identity.common_name)))?;
-        Ok(Credential::minted(which, leaf.into(), &self.credential, key))
+        let minted = Credential::minted(which, leaf.into(), &self.credential, key);
+        Ok(if self.is_root { minted.without_intermediates() } else { minted })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{PkiError, text::hex};
+use super::{Credential, PkiError, text::hex};
 use crate::history::Leaf;
 
 /// Which certificate this is: the serial number and the validity of one certificate in DER.
@@ -22,6 +22,13 @@ pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PkiError> {
             found: format!("{} bytes of something else ({error})", der.len()),
         }),
     }
+}
+
+/// The common name in the subject of the leaf of a credential; empty if it has none.
+pub(crate) fn common_name_of(credential: &Credential) -> Result<String, PkiError> {
+    let certificate = parse(credential.leaf_der())?;
+    let name = certificate.subject().iter_common_name().next();
+    Ok(name.and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned())
 }
 
 /// The same of a certificate that was parsed already.

@@ -111,7 +111,7 @@ impl Guide<'_> {
         ]);
         let tools = match self.runtime {
             Runtime::Processes => "`openssl`, `curl`, `jq` and `lsof`",
-            Runtime::Containers => "`openssl`, `curl` and `docker`",
+            Runtime::Containers | Runtime::Kubernetes => "`openssl`, `curl` and `docker`",
         };
         format!(
             "\n## Before you begin\n\nTo try it, break a cluster and keep it up: `{hold}`. It says where its folder \

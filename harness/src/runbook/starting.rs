@@ -140,16 +140,17 @@ impl<'a> Readiness<'a> {
 }
 
 fn count_crash(services: &mut HashMap<String, Crashes>, event: &Event) {
-    let What::Process { service, change: ProcessChange::Exited { asked: false, code, last_words, .. } } =
+    let What::Process { service, change: ProcessChange::Exited { asked: false, code, signal, last_words } } =
         &event.what
     else {
         return;
     };
     let crashes = services.entry(service.clone()).or_default();
     crashes.count += 1;
-    crashes.words = match code {
-        Some(code) => format!("it exits with code {code}, '{last_words}'"),
-        None => format!("a signal ended it, '{last_words}'"),
+    crashes.words = match (code, signal) {
+        (Some(code), _) => format!("it exits with code {code}, '{last_words}'"),
+        (None, Some(_)) => format!("a signal ended it, '{last_words}'"),
+        (None, None) => format!("it ended, '{last_words}'"),
     };
 }
 

@@ -23,6 +23,20 @@ address() {{ docker inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAd
 pid() {{ pgrep -P \"$(docker inspect -f '{{{{.State.Pid}}}}' \"${{RUN##*/}}-$1\")\"; }}
 "
             ),
+            // The components of a control plane are processes of its node.
+            Self::Kubernetes => "\
+node() { case $1 in kubelet-*) echo \"${RUN##*/}-${1#kubelet-}\";; *) echo \"${RUN##*/}-control-plane\";; esac; }
+address() {
+  case $1 in api) port=6443;; etcd) port=2379;; controller-manager) port=10257;; scheduler) port=10259;;
+    *) port=10250;; esac
+  docker inspect -f \"{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}:$port\" \"$(node \"$1\")\"
+}
+pid() {
+  case $1 in api) it=kube-apiserver;; kubelet-*) it=kubelet;; etcd) it=etcd;; *) it=kube-$1;; esac
+  docker top \"$(node \"$1\")\" -eo pid,args | awk -v it=\"$it\" '$2 ~ \"(^|/)\"it\"$\" { print $1 }'
+}
+"
+            .into(),
         }
     }
 }

@@ -16,7 +16,7 @@ mod pod;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc,
@@ -42,6 +42,7 @@ use crate::{
     history::Recorder,
     multicall::is_foreign,
     run::RunFolder,
+    service::HEALTH_PORT,
     system::System,
 };
 
@@ -101,13 +102,14 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
         let address =
             address.ok_or_else(|| Error::new(format!("the container of `{service}` has no address")))?;
         place.bridges.push(bridge.abort_handle());
-        pods.insert(service, Pod { address, supervisor });
+        pods.insert(service, Pod { address, health: SocketAddr::new(address, HEALTH_PORT), supervisor });
     }
     Ok(Cluster {
         system: system.clone(),
         runtime: Runtime::Containers,
         folder: folder.clone(),
         pods,
+        nodes: None,
         place: tokio::sync::Mutex::new(Some(super::Place::Containers(place))),
     })
 }

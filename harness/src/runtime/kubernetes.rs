@@ -9,16 +9,22 @@
 //!
 //! A node is laid out as kubeadm lays it out, so an engineer finds what they know, and `kubeadm certs`
 //! works in it. Programs come from the image that `ci/setup kubernetes` makes; nothing is pulled.
+//!
+//! The system of a scenario is the control plane itself: its components are the services.
 
 mod access;
+mod charge;
+mod cluster;
+mod component;
+mod files;
+mod health;
 mod init;
+pub mod look;
 mod manifests;
 mod node;
-mod pki;
 
 use std::{
-    fs,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
@@ -27,13 +33,17 @@ use std::{
 use futures_util::future::try_join_all;
 use testcontainers::bollard::{Docker, models::NetworkCreateRequest};
 
-use self::pki::Authorities;
-pub use self::pki::Files;
+pub(super) use self::cluster::{Nodes, Place, create};
+pub use self::{
+    component::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA, admin, system},
+    files::Files,
+};
 use super::containers::{self, elf, engine};
 use crate::{
     error::{Context, Error, Result},
-    pki::Validity,
-    run::{RunFolder, write_private},
+    pki::{Credential, Pki, Validity},
+    run::RunFolder,
+    system::System,
 };
 
 /// The node with the control plane.
@@ -55,15 +65,17 @@ pub struct Spec {
 pub struct Kubernetes {
     docker: Docker,
     folder: RunFolder,
-    authorities: Authorities,
+    system: System,
+    pki: Pki,
     members: Vec<Member>,
     client: kube::Client,
     /// Names what a condition makes in the cluster.
     tried: AtomicU32,
-    place: Place,
+    place: Containers,
 }
 
 /// A node of a cluster.
+#[derive(Clone, Debug)]
 struct Member {
     name: String,
     number: usize,
@@ -93,6 +105,19 @@ pub async fn available() -> Result<()> {
     node::image(&docker).await
 }
 
+/// A client of the API server at this address that shows a credential. It has no connection yet.
+///
+/// # Errors
+/// If the credential cannot be used for TLS.
+pub async fn connect(api: SocketAddr, credential: &Credential) -> Result<kube::Client> {
+    access::connect(api, credential).await
+}
+
+/// Whether a system is one whose services are components of a cluster, as in [`system`].
+pub fn is_control_plane(system: &System) -> bool {
+    system.services.iter().any(|service| component::Component::of(service).is_some())
+}
+
 /// Makes a cluster: containers, certificates, control plane, DNS. It comes up by itself from there;
 /// [`Kubernetes::whole`] waits for it.
 ///
@@ -100,6 +125,36 @@ pub async fn available() -> Result<()> {
 /// If it cannot be made, or its API does not answer in a minute; what was made is removed, and the logs
 /// are in the run's folder.
 pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
+    let system = system(spec.workers, admin("admin", "admin"));
+    let (place, docker, members) = start_nodes(&system, folder).await?;
+    let pki = files::authorities(&system, &members)?;
+    for member in &members {
+        let mut files = mint(&system, &pki, &members, &member.name, spec.validity)?;
+        files.extend(manifests::node(member)?);
+        if member.number == 0 {
+            files.extend(files::of_accounts()?);
+            files.extend(manifests::control_plane(member)?);
+        }
+        node::lay_out(folder, member, &members, files)?;
+    }
+    let conf = node::on_host(folder, CONTROL_PLANE, SUPER_ADMIN)?;
+    let client = access::client(&conf).await?;
+    let tried = AtomicU32::new(0);
+    let folder = folder.clone();
+    let cluster = Kubernetes { docker, folder, system, pki, members, client, tried, place };
+    access::answers(&cluster.client).await?;
+    cluster.members.iter().try_for_each(|member| node::go_on(&cluster.folder, member))?;
+    // It has tried to register before there was an API, and now waits; a new one does not. Pods stay.
+    cluster.kill(CONTROL_PLANE, "kubelet").await?;
+    access::put_addons(&cluster.client).await?;
+    Ok(cluster)
+}
+
+/// By which a cluster is set up, before anybody has been given a right.
+const SUPER_ADMIN: &str = "/etc/kubernetes/super-admin.conf";
+
+/// The containers of all nodes of a system, on a network of the run's own. They wait for their files.
+async fn start_nodes(system: &System, folder: &RunFolder) -> Result<(Containers, Docker, Vec<Member>)> {
     if !crate::multicall::ready() {
         return Err(Error::new(
             "this executable did not begin with notafter::multicall::dispatch, so it cannot be a node",
@@ -107,7 +162,7 @@ pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
     }
     let docker = engine::connect()?;
     node::image(&docker).await?;
-    let place = Place { run: folder.id().to_owned(), given_back: AtomicBool::new(false) };
+    let place = Containers { run: folder.id().to_owned(), given_back: AtomicBool::new(false) };
     let network = format!("notafter-{}", folder.id());
     let request = NetworkCreateRequest {
         name: network.clone(),
@@ -116,30 +171,16 @@ pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
     };
     docker.create_network(request).await.context(|| format!("cannot create the network {network}"))?;
     elf::put(folder)?;
-    let workers = (1..=spec.workers).map(|number| format!("worker-{number}"));
-    let names = [CONTROL_PLANE.to_owned()].into_iter().chain(workers).enumerate();
+    let mut names = vec![CONTROL_PLANE.to_owned()];
+    for node in system.services.iter().map(component::node_of) {
+        if !names.iter().any(|known| known == node) {
+            names.push(node.to_owned());
+        }
+    }
+    let names = names.into_iter().enumerate();
     let starts = names.map(|(number, name)| node::start(&docker, folder, &network, number, name));
     let members = try_join_all(starts).await?;
-
-    let authorities = Authorities::new()?;
-    for member in &members {
-        let mut files = mint(&authorities, &members, member, spec.validity)?;
-        files.extend(manifests::node(member)?);
-        if member.number == 0 {
-            files.extend(manifests::control_plane(member)?);
-        }
-        node::lay_out(folder, member, &members, files)?;
-    }
-    let conf = node::on_host(folder, CONTROL_PLANE, "/etc/kubernetes/super-admin.conf")?;
-    let client = access::client(&conf).await?;
-    let tried = AtomicU32::new(0);
-    let cluster = Kubernetes { docker, folder: folder.clone(), authorities, members, client, tried, place };
-    access::answers(&cluster.client).await?;
-    cluster.members.iter().try_for_each(|member| node::go_on(folder, member))?;
-    // It has tried to register before there was an API, and now waits; a new one does not. Pods stay.
-    cluster.kill(CONTROL_PLANE, "kubelet").await?;
-    access::put_addons(&cluster.client).await?;
-    Ok(cluster)
+    Ok((place, docker, members))
 }
 
 impl Kubernetes {
@@ -184,7 +225,7 @@ impl Kubernetes {
     /// # Errors
     /// If there is no such node.
     pub fn mint(&self, node: &str, validity: Validity) -> Result<Files> {
-        mint(&self.authorities, &self.members, self.member(node)?, validity)
+        mint(&self.system, &self.pki, &self.members, &self.member(node)?.name, validity)
     }
 
     /// Replaces a file of a node by renaming, as kubeadm does; who reads it sees the old one or the new.
@@ -192,10 +233,7 @@ impl Kubernetes {
     /// # Errors
     /// As [`Self::path`], or if it cannot be written.
     pub fn write(&self, node: &str, path: &str, text: &str) -> Result<()> {
-        let target = self.path(node, path)?;
-        let fresh = target.with_extension("notafter-new");
-        write_private(&fresh, text.as_bytes())?;
-        fs::rename(&fresh, &target).context(|| format!("cannot write {path} on {node}"))
+        node::put(&self.folder, &self.member(node)?.name, path, text)
     }
 
     /// Runs a command in a node; gives what it printed.
@@ -220,8 +258,7 @@ impl Kubernetes {
     /// # Errors
     /// As [`Self::exec`]; and if it does not run.
     pub async fn kill(&self, node: &str, program: &str) -> Result<()> {
-        let pattern = format!("^[^ ]*{program}( |$)");
-        self.exec(node, &["pkill", "-9", "-f", &pattern]).await.map(drop)
+        node::signal(&self.docker, self.member(node)?, "-KILL", program).await
     }
 
     /// Waits until the cluster does everything that a cluster is for, each within a limit: the API
@@ -247,8 +284,7 @@ impl Kubernetes {
     /// # Errors
     /// What could not be removed.
     pub async fn tear_down(self) -> Result<()> {
-        self.place.given_back.store(true, Ordering::Relaxed);
-        let removed = containers::remove(&self.docker, self.folder.id(), 1).await;
+        let removed = self.place.give_back(&self.docker).await;
         removed.and(self.folder.remove_secrets())
     }
 
@@ -260,21 +296,39 @@ impl Kubernetes {
     }
 }
 
-fn mint(authorities: &Authorities, members: &[Member], member: &Member, validity: Validity) -> Result<Files> {
-    let mut files = authorities.node(&member.name, member.address, members[0].address, validity)?;
-    if member.number == 0 {
-        files.extend(authorities.control_plane(&member.name, member.address, validity)?);
+/// New credentials for all that belongs to a node, as files, and the authorities where they are kept.
+fn mint(system: &System, pki: &Pki, members: &[Member], node: &str, validity: Validity) -> Result<Files> {
+    let mut files = Files::new();
+    for service in system.services.iter().filter(|service| component::node_of(service) == node) {
+        for (mount, slot) in
+            service.mounts.keys().filter_map(|it| Some((it, component::slot_of(service, it)?)))
+        {
+            let user = pki.identity(&service.name, mount).common_name;
+            let credential = pki.issue(slot.authority, &service.name, mount, validity)?;
+            files.extend(files::of_credential(slot, &credential, &user, members[0].address));
+        }
+        for name in &service.issues {
+            files.extend(files::of_authority(name, pki.authority(name)?.issuer().credential()));
+        }
     }
     Ok(files)
 }
 
 /// What a run has in Docker, until it is given back.
-struct Place {
+struct Containers {
     run: String,
     given_back: AtomicBool,
 }
 
-impl Drop for Place {
+impl Containers {
+    /// Removes containers and network. What it cannot, the guardians will.
+    async fn give_back(&self, docker: &Docker) -> Result<()> {
+        self.given_back.store(true, Ordering::Relaxed);
+        containers::remove(docker, &self.run, 1).await
+    }
+}
+
+impl Drop for Containers {
     fn drop(&mut self) {
         if !self.given_back.load(Ordering::Relaxed) {
             // What cannot be removed now, the guardians will.

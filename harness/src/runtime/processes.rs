@@ -1,7 +1,7 @@
 //! Runtime `processes`: one child process a service, each on a loopback address of its own.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
 };
 
@@ -53,13 +53,15 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
         let launch = launch(service, folder.id(), home.join("config.json"), folder.log(&service.name));
         let (supervisor, requests) = mpsc::channel(4);
         supervisors.spawn(supervise(launch, requests, observer(recorder, &service.name)));
-        pods.insert(service.name.clone(), Pod { address, supervisor });
+        let health = SocketAddr::new(address, HEALTH_PORT);
+        pods.insert(service.name.clone(), Pod { address, health, supervisor });
     }
     Ok(Cluster {
         system: system.clone(),
         runtime: Runtime::Processes,
         folder: folder.clone(),
         pods,
+        nodes: None,
         place: tokio::sync::Mutex::new(Some(super::Place::Processes(supervisors))),
     })
 }

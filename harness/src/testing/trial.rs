@@ -166,6 +166,8 @@ impl Bench {
             None => 1,
             Some(Runtime::Processes) => 2,
             Some(Runtime::Containers) => 3,
+            // A cluster of its own, which wants all that there is.
+            Some(Runtime::Kubernetes) => 2 * self.jobs,
         };
         halves.min(2 * self.jobs)
     }

@@ -125,8 +125,9 @@ async fn connect(address: &str, from: IpAddr) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "no address");
     for address in lookup_host(address).await?.filter(|address| address.is_ipv4() == from.is_ipv4()) {
         let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Everybody's address is nobody's: the system chooses.
-        if !from.is_unspecified() {
+        // Everybody's address is nobody's, and nobody leaves the machine from one of the loopback: the system
+        // chooses.
+        if !from.is_unspecified() && (address.ip().is_loopback() || !from.is_loopback()) {
             socket.bind(SocketAddr::new(from, 0))?;
         }
         match socket.connect(address).await {

@@ -1,26 +1,29 @@
 //! What we ask of the API of a cluster: addons, and the conditions that make a cluster whole.
 
-use std::{fmt::Debug, fs, path::Path, time::Duration};
+use std::{fmt::Debug, fs, net::SocketAddr, path::Path, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Event, Node, Pod, Service, ServiceAccount},
+    core::v1::{ConfigMap, Event, Service, ServiceAccount},
     rbac::v1::{ClusterRole, ClusterRoleBinding},
 };
 use kube::{
     Api, Client,
-    api::{AttachParams, DeleteParams, ListParams, LogParams, PostParams},
+    api::ListParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::{
-    io::AsyncReadExt,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::manifests::{DNS, IMAGE};
-use crate::error::{Context, Error, Result};
+use super::{
+    files, look,
+    manifests::{DNS, IMAGE},
+};
+use crate::{
+    error::{Context, Error, Result},
+    pki::Credential,
+};
 
 /// From the start of the containers to the first answer of the API, on a machine that is busy.
 const API_LIMIT: Duration = Duration::from_mins(1);
@@ -60,18 +63,25 @@ networking:
 pub(super) async fn client(path: &Path) -> Result<Client> {
     let what = || format!("cannot use the kubeconfig {}", path.display());
     let kubeconfig = Kubeconfig::read_from(path).context(what)?;
+    with(kubeconfig, what).await
+}
+
+/// A client that shows a credential at this address.
+pub(super) async fn connect(api: SocketAddr, credential: &Credential) -> Result<Client> {
+    let what = || format!("cannot call the API server at {api}");
+    let kubeconfig = Kubeconfig::from_yaml(&files::kubeconfig_of(credential, "user", api)).context(what)?;
+    with(kubeconfig, what).await
+}
+
+async fn with(kubeconfig: Kubeconfig, what: impl Fn() -> String) -> Result<Client> {
     let options = KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.context(what)?;
-    Client::try_from(config).context(what)
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.context(&what)?;
+    Client::try_from(config).context(&what)
 }
 
 /// Waits until the API is ready.
 pub(super) async fn answers(client: &Client) -> Result<()> {
-    holds("the API answers", API_LIMIT, || async {
-        let request = hyper::Request::get("/readyz").body(Vec::new()).map_err(words)?;
-        client.request_text(request).await.map(drop).map_err(words)
-    })
-    .await
+    holds("the API answers", API_LIMIT, || look::api_is_ready(client)).await
 }
 
 /// What kubeadm puts into a new cluster: who may do everything, its own configuration, cluster DNS.
@@ -174,15 +184,7 @@ async fn put<K>(api: &Api<K>, object: &Value) -> Result<()>
 where
     K: Clone + Debug + DeserializeOwned + Serialize,
 {
-    let object: K = serde_json::from_value(object.clone()).context(|| "an object of ours is none".into())?;
-    holds("an object can be created", ADDON_LIMIT, || async {
-        match api.create(&PostParams::default(), &object).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-            Err(error) => Err(words(error)),
-        }
-    })
-    .await
+    holds("an object can be created", ADDON_LIMIT, || look::put(api, object)).await
 }
 
 /// Writes what the cluster said of its objects, a line each, oldest first, for whoever asks why.
@@ -216,146 +218,25 @@ pub(super) struct Conditions<'a> {
 impl Conditions<'_> {
     /// All of them. What it makes in the cluster has this name, and is removed.
     pub(super) async fn all(&self, name: &str, pods: u32) -> Result<()> {
-        answers(self.client).await?;
-        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), "default");
-        let services: Api<Service> = Api::namespaced(self.client.clone(), "default");
-        put(&deployments, &answering(name, pods)).await?;
-        put(
-            &services,
-            &json!({
-                "metadata": {"name": name},
-                "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
-            }),
-        )
-        .await?;
+        let Self { client, nodes, limit } = *self;
+        answers(client).await?;
+        holds("a Deployment and a Service can be created", ADDON_LIMIT, || look::create(client, name, pods))
+            .await?;
         let held = async {
-            self.every_node_is_ready().await?;
-            self.is_available(SYSTEM, "coredns").await?;
-            self.is_available("default", name).await?;
-            self.a_service_answers_across_nodes(name).await
+            holds("every node is ready", limit, || look::nodes_are_ready(client, nodes)).await?;
+            for (namespace, name) in [(SYSTEM, "coredns"), ("default", name)] {
+                let what = format!("Deployment {name} is available");
+                holds(&what, limit, || look::is_available(client, namespace, name)).await?;
+            }
+            let what = format!("Service {name} answers by its name from another node");
+            holds(&what, limit, || look::answers_across_nodes(client, name)).await?;
+            holds(&format!("the log of a pod of {name} can be read"), limit, || look::log_reads(client, name))
+                .await
         }
         .await;
-        // Pods go with their Deployment; whatever went wrong comes first.
-        let gone = deployments.delete(name, &DeleteParams::background()).await.map(drop);
-        let gone = gone.and(services.delete(name, &DeleteParams::default()).await.map(drop));
-        held.and(gone.context(|| format!("cannot remove {name} from the cluster")))
-    }
-
-    async fn every_node_is_ready(&self) -> Result<()> {
-        let api: Api<Node> = Api::all(self.client.clone());
-        holds("every node is ready", self.limit, || async {
-            let nodes = api.list(&ListParams::default()).await.map_err(words)?.items;
-            let is_ready = |node: &Node| {
-                let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-                conditions.any(|it| it.type_ == "Ready" && it.status == "True")
-            };
-            let not: Vec<_> = nodes
-                .iter()
-                .filter(|node| !is_ready(node))
-                .filter_map(|node| node.metadata.name.as_deref())
-                .collect();
-            match (nodes.len(), not.as_slice()) {
-                (there, []) if there == self.nodes => Ok(()),
-                (there, []) => Err(format!("{there} of {} nodes have registered", self.nodes)),
-                (_, not) => Err(format!("not ready: {}", not.join(", "))),
-            }
-        })
-        .await
-    }
-
-    async fn is_available(&self, namespace: &str, name: &str) -> Result<()> {
-        let api: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
-        holds(&format!("Deployment {name} is available"), self.limit, || async {
-            let status = api.get(name).await.map_err(words)?;
-            let wanted = status.spec.and_then(|spec| spec.replicas).unwrap_or(1);
-            let status = status.status.unwrap_or_default();
-            let available = status.available_replicas.unwrap_or(0);
-            if available == wanted {
-                return Ok(());
-            }
-            let made = status.replicas.unwrap_or(0);
-            Err(format!("{available} of {wanted} pods are available, {made} were made"))
-        })
-        .await
-    }
-
-    /// A pod asks for the Service by name until a pod on another node answers; and its logs are read.
-    async fn a_service_answers_across_nodes(&self, name: &str) -> Result<()> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), "default");
-        let ours = ListParams::default().labels(&format!("app={name}"));
-        let pods = api.list(&ours).await.context(|| "cannot list pods".into())?.items;
-        let placed: Vec<(String, String)> =
-            pods.into_iter().filter_map(|pod| Some((pod.metadata.name?, pod.spec?.node_name?))).collect();
-        let Some((asking, here)) = placed.first() else {
-            return Err(Error::new(format!("Deployment {name} is available, but has no pod")));
-        };
-        let elsewhere = |pod: &str| placed.iter().any(|(other, node)| other == pod && node != here);
-        let alone = placed.iter().all(|(_, node)| node == here);
-        let url = format!("http://{name}.default.svc.cluster.local/");
-        holds(&format!("{url} answers from another node"), self.limit, || async {
-            let answer = exec(&api, asking, &["/pause", "get", &url]).await?;
-            let from = answer.trim();
-            if elsewhere(from) || (alone && from == asking) {
-                return Ok(());
-            }
-            Err(format!("{asking} on {here} got an answer of {from:?}"))
-        })
-        .await?;
-        holds(&format!("the log of pod {asking} can be read"), self.limit, || async {
-            let log = api.logs(asking, &LogParams::default()).await.map_err(words)?;
-            if log.contains("serving as") { Ok(()) } else { Err(format!("it says {log:?}")) }
-        })
-        .await
-    }
-}
-
-/// Pods that answer with their names.
-fn answering(name: &str, pods: u32) -> Value {
-    let labels = json!({"app": name});
-    json!({
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": pods,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {
-                    "terminationGracePeriodSeconds": 1,
-                    "topologySpreadConstraints": [{
-                        "maxSkew": 1,
-                        "topologyKey": "kubernetes.io/hostname",
-                        "whenUnsatisfiable": "ScheduleAnyway",
-                        "labelSelector": {"matchLabels": labels},
-                    }],
-                    "containers": [{
-                        "name": "answer",
-                        "image": IMAGE,
-                        "imagePullPolicy": "Never",
-                        "command": ["/pause", "serve"],
-                        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
-                    }],
-                },
-            },
-        },
-    })
-}
-
-/// What a command in a pod prints.
-async fn exec(api: &Api<Pod>, pod: &str, command: &[&str]) -> Result<String, String> {
-    let both = AttachParams::default().stdin(false).stdout(true).stderr(true);
-    let mut process = api.exec(pod, command.iter().copied(), &both).await.map_err(words)?;
-    let (mut said, mut complained) = (String::new(), String::new());
-    if let Some(mut out) = process.stdout() {
-        out.read_to_string(&mut said).await.map_err(words)?;
-    }
-    if let Some(mut err) = process.stderr() {
-        err.read_to_string(&mut complained).await.map_err(words)?;
-    }
-    process.join().await.map_err(words)?;
-    if said.is_empty() {
-        Err(format!("`{}` in {pod}: {}", command.join(" "), complained.trim()))
-    } else {
-        Ok(said)
+        // Whatever went wrong comes first.
+        let gone = look::remove(client, name).await;
+        held.and(gone.map_err(|why| Error::new(format!("cannot remove {name} from the cluster: {why}"))))
     }
 }
 
@@ -376,17 +257,4 @@ where
         }
         sleep(LOOK_EVERY).await;
     }
-}
-
-fn words(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -1,10 +1,11 @@
 //! The first process of a node: this executable once more. It supervises containerd, the kubelet and
-//! kube-proxy, as systemd does on a real node, and buries orphans.
+//! kube-proxy, as systemd does on a real node, buries orphans, and tells the harness which programs it sees
+//! begin and end.
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
     path::Path,
     process::{Command, Stdio},
     thread::sleep,
@@ -14,7 +15,7 @@ use std::{
 use rustix::process::{WaitOptions, wait};
 use serde::{Deserialize, Serialize};
 
-use super::pki::Files;
+use super::files::Files;
 
 /// The environment variable that makes this executable the first process of a node.
 pub(super) const NODE: &str = "NOTAFTER_NODE";
@@ -26,6 +27,10 @@ pub(super) const LOGS: &str = "/logs";
 pub(super) const BOOT: &str = "boot.json";
 /// Appears beside [`BOOT`] when the API answers.
 pub(super) const API_ANSWERS: &str = "api-answers";
+/// What the node sees of its programs: a line of JSON for each [`Saw`].
+pub(super) const SAW: &str = "saw.jsonl";
+/// Has a file for each program that is not to be started, with its name.
+pub(super) const HELD: &str = "held";
 /// Pods have one image, which lies in the node's.
 const PODS_IMAGE: &str = "/usr/local/share/notafter/pods.tar";
 /// How long it may take until the harness has written a file, and until containerd answers first.
@@ -47,6 +52,18 @@ pub(super) struct Boot {
     pub waits_for_api: bool,
     /// What to supervise: name of the log, and the command.
     pub programs: BTreeMap<String, Vec<String>>,
+    /// The programs of which is told when they begin and end, whoever starts them.
+    pub watched: Vec<String>,
+}
+
+/// What happened to a program of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Saw {
+    /// It runs.
+    Began { program: String, pid: u32 },
+    /// It runs no more.
+    Ended { program: String, pid: u32 },
 }
 
 /// In a node's first process this never returns.
@@ -77,22 +94,109 @@ fn init() -> io::Result<std::convert::Infallible> {
     for (pods, node) in &boot.routes {
         run("ip", &["route", "add", pods, "via", node])?;
     }
-    let mut supervised = BTreeMap::new();
-    supervised
-        .insert(start("containerd", &["containerd".into()])?, ("containerd", vec!["containerd".into()]));
+    fs::create_dir_all(Path::new(FOLDER).join(HELD))?;
+    let mut supervised = vec![Supervised::new("containerd", &["containerd".into()])];
+    supervised[0].look()?;
     until(|| run("ctr", &["--namespace", "k8s.io", "images", "import", PODS_IMAGE]))?;
     if boot.waits_for_api {
         until(|| fs::metadata(Path::new(FOLDER).join(API_ANSWERS)))?;
     }
-    for (name, command) in &boot.programs {
-        supervised.insert(start(name, command)?, (name.as_str(), command.clone()));
-    }
+    supervised.extend(boot.programs.iter().map(|(name, command)| Supervised::new(name, command)));
+    let mut watched = Watched::begin(boot.watched)?;
     loop {
-        let Some((ended, _)) = wait(WaitOptions::empty())? else { continue };
-        let Some((name, command)) = supervised.remove(&ended.as_raw_nonzero().get()) else { continue };
-        sleep(RESTART_AFTER);
-        supervised.insert(start(name, &command)?, (name, command));
+        // Without a child there is none to wait for.
+        while let Ok(Some((ended, _))) = wait(WaitOptions::NOHANG) {
+            let ended = Some(ended.as_raw_nonzero().get());
+            if let Some(one) = supervised.iter_mut().find(|one| one.pid == ended) {
+                (one.pid, one.due) = (None, Instant::now() + RESTART_AFTER);
+            }
+        }
+        supervised.iter_mut().try_for_each(Supervised::look)?;
+        watched.look()?;
+        sleep(LOOK_EVERY);
     }
+}
+
+/// A program that is started again when it ends.
+struct Supervised {
+    name: String,
+    command: Vec<String>,
+    pid: Option<i32>,
+    /// Not to be started before.
+    due: Instant,
+}
+
+impl Supervised {
+    fn new(name: &str, command: &[String]) -> Self {
+        Self { name: name.into(), command: command.into(), pid: None, due: Instant::now() }
+    }
+
+    /// Starts it, if it is time to.
+    fn look(&mut self) -> io::Result<()> {
+        let held = || Path::new(FOLDER).join(HELD).join(&self.name).exists();
+        if self.pid.is_none() && Instant::now() >= self.due && !held() {
+            self.pid = Some(start(&self.name, &self.command)?);
+        }
+        Ok(())
+    }
+}
+
+/// Programs that are looked for among all processes of the node.
+struct Watched {
+    programs: Vec<String>,
+    /// What runs, by its number.
+    running: BTreeMap<u32, String>,
+    told: File,
+}
+
+impl Watched {
+    fn begin(programs: Vec<String>) -> io::Result<Self> {
+        let told = OpenOptions::new().create(true).append(true).open(Path::new(FOLDER).join(SAW))?;
+        Ok(Self { programs, running: BTreeMap::new(), told })
+    }
+
+    /// Tells what has changed since the last look: first who has ended, so that whoever took its place comes
+    /// after it.
+    fn look(&mut self) -> io::Result<()> {
+        let mut now = BTreeMap::new();
+        for pid in fs::read_dir("/proc")?.flatten().filter_map(|it| it.file_name().to_str()?.parse().ok()) {
+            if let Some(program) = self.program_of(pid) {
+                now.insert(pid, program);
+            }
+        }
+        // Whoever starts another program is two of itself for a moment.
+        let twins: Vec<u32> = now.keys().copied().filter(|pid| is_twin(*pid, &now)).collect();
+        now.retain(|pid, _| !twins.contains(pid));
+        let ended = self.running.iter().filter(|(pid, _)| !now.contains_key(pid));
+        let ended = ended.map(|(pid, program)| Saw::Ended { program: program.clone(), pid: *pid });
+        let began = now.iter().filter(|(pid, _)| !self.running.contains_key(pid));
+        let began = began.map(|(pid, program)| Saw::Began { program: program.clone(), pid: *pid });
+        for saw in ended.chain(began) {
+            // In one write: whoever reads it sees whole lines.
+            let line = serde_json::to_string(&saw)? + "\n";
+            self.told.write_all(line.as_bytes())?;
+        }
+        self.running = now;
+        Ok(())
+    }
+
+    /// Which of the programs a process runs; one that has ended and is not buried yet runs none.
+    fn program_of(&self, pid: u32) -> Option<String> {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let first = line.split(|byte| *byte == 0).next()?;
+        let name = Path::new(std::str::from_utf8(first).ok()?).file_name()?.to_str()?;
+        self.programs.iter().find(|program| *program == name).cloned()
+    }
+}
+
+/// Whether the parent of a process runs the same program.
+fn is_twin(pid: u32, now: &BTreeMap<u32, String>) -> bool {
+    let parent = fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| {
+        // After the name, which may have any character, come the state and the parent (proc(5)).
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    });
+    // Who has ended meanwhile was none to tell of.
+    parent.is_none_or(|parent: u32| now.get(&parent) == now.get(&pid))
 }
 
 /// Starts a program with its words in a log; gives its process id.

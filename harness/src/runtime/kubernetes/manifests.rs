@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{Member, pki::Files};
+use super::{Member, component::Component, files::Files};
 use crate::error::{Context, Result};
 
 /// The only image that pods have; programs come from the node's `/usr/local/bin`.
@@ -20,21 +20,29 @@ pub(super) fn pods_of(node: usize) -> String {
     format!("10.244.{node}.0/24")
 }
 
+/// Where kubeadm puts the manifest of a static pod.
+pub(super) fn path_of(pod: &str) -> String {
+    format!("/etc/kubernetes/manifests/{pod}.yaml")
+}
+
 /// The static pods of a control-plane node, where kubeadm puts them.
 pub(super) fn control_plane(node: &Member) -> Result<Files> {
-    let (name, address) = (&node.name, node.address);
-    let mut files = Files::new();
-    for (pod, arguments) in [
-        ("etcd", etcd(name, address)),
-        ("kube-apiserver", api_server(address)),
-        ("kube-controller-manager", controller_manager()),
-        ("kube-scheduler", scheduler()),
-    ] {
-        let text = serde_saphyr::to_string(&static_pod(pod, address, &arguments));
-        let text = text.context(|| format!("cannot write the manifest of {pod}"))?;
-        files.insert(format!("/etc/kubernetes/manifests/{pod}.yaml"), text);
-    }
-    Ok(files)
+    let pods = Component::ALL.into_iter().filter(|component| *component != Component::Kubelet);
+    pods.map(|pod| Ok((path_of(pod.program()), static_pod(pod, node, 0)?))).collect()
+}
+
+/// The manifest of a static pod. `start` is how often it was put there before: a kubelet takes one with another
+/// number for another pod, which has not crashed yet.
+pub(super) fn static_pod(component: Component, node: &Member, start: u32) -> Result<String> {
+    let (pod, address) = (component.program(), node.address);
+    let arguments = match component {
+        Component::Etcd => etcd(&node.name, address),
+        Component::ApiServer => api_server(address),
+        Component::ControllerManager => controller_manager(),
+        Component::Scheduler | Component::Kubelet => scheduler(),
+    };
+    serde_saphyr::to_string(&pod_of(pod, address, &arguments, start))
+        .context(|| format!("cannot write the manifest of {pod}"))
 }
 
 /// What a node is told of itself before its programs start.
@@ -50,6 +58,8 @@ pub(super) fn node(node: &Member) -> Result<Files> {
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": "/var/lib/kubelet/pki/kubelet.crt",
         "tlsPrivateKeyFile": "/var/lib/kubelet/pki/kubelet.key",
+        // Whoever watches its health does so from outside.
+        "healthzBindAddress": "0.0.0.0",
         "staticPodPath": "/etc/kubernetes/manifests",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "cgroupDriver": "cgroupfs",
@@ -87,7 +97,7 @@ pub(super) fn node(node: &Member) -> Result<Files> {
     ]))
 }
 
-fn static_pod(name: &str, address: IpAddr, arguments: &[String]) -> Value {
+fn pod_of(name: &str, address: IpAddr, arguments: &[String], start: u32) -> Value {
     let endpoint = format!("{address}:6443");
     let program = format!("/usr/local/bin/{name}");
     let command: Vec<&str> =
@@ -106,10 +116,15 @@ fn static_pod(name: &str, address: IpAddr, arguments: &[String]) -> Value {
             "namespace": "kube-system",
             "labels": {"component": name, "tier": "control-plane"},
             // Where kubeadm looks for the address of its API.
-            "annotations": {"kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": endpoint},
+            "annotations": {
+                "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": endpoint,
+                "notafter.test/start": start.to_string(),
+            },
         },
         "spec": {
             "hostNetwork": true,
+            // 30 s, as usual, are more than whoever asks for a restart waits.
+            "terminationGracePeriodSeconds": 5,
             "priorityClassName": "system-node-critical",
             "containers": [{
                 "name": name,
@@ -188,7 +203,8 @@ fn controller_manager() -> Vec<String> {
         format!("--kubeconfig={conf}"),
         format!("--authentication-kubeconfig={conf}"),
         format!("--authorization-kubeconfig={conf}"),
-        "--bind-address=127.0.0.1".into(),
+        // Whoever watches its health does so from outside.
+        "--bind-address=0.0.0.0".into(),
         format!("--client-ca-file={PKI}/ca.crt"),
         format!("--cluster-cidr={PODS}"),
         format!("--service-cluster-ip-range={SERVICES}"),
@@ -208,7 +224,8 @@ fn scheduler() -> Vec<String> {
         format!("--kubeconfig={conf}"),
         format!("--authentication-kubeconfig={conf}"),
         format!("--authorization-kubeconfig={conf}"),
-        "--bind-address=127.0.0.1".into(),
+        // Whoever watches its health does so from outside.
+        "--bind-address=0.0.0.0".into(),
         "--leader-elect=true".into(),
     ]
 }

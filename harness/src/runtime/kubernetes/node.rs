@@ -19,9 +19,10 @@ use tokio::time::timeout;
 
 use super::{
     Member,
+    component::Component,
+    files::{Files, KUBELET},
     init::{API_ANSWERS, BOOT, Boot, FOLDER, LOGS, NODE},
     manifests,
-    pki::{Files, KUBELET},
 };
 use crate::{
     error::{Context, Error, Result},
@@ -115,13 +116,10 @@ pub(super) async fn start(
 pub(super) fn lay_out(folder: &RunFolder, member: &Member, all: &[Member], files: Files) -> Result<()> {
     let mut rest = Files::new();
     for (path, text) in files {
-        match on_host(folder, &member.name, &path) {
-            Ok(place) => {
-                let above = place.parent().unwrap_or(&place);
-                fs::create_dir_all(above).context(|| format!("cannot make {}", above.display()))?;
-                write_private(&place, text.as_bytes())?;
-            }
-            Err(_) => drop(rest.insert(path, text)),
+        if on_host(folder, &member.name, &path).is_ok() {
+            put(folder, &member.name, &path, &text)?;
+        } else {
+            rest.insert(path, text);
         }
     }
     let kubelet = [
@@ -151,6 +149,7 @@ pub(super) fn lay_out(folder: &RunFolder, member: &Member, all: &[Member], files
             ("kubelet".into(), kubelet.to_vec()),
             ("kube-proxy".into(), proxy.to_vec()),
         ]),
+        watched: Component::ALL.map(|component| component.program().to_owned()).into(),
     };
     let home = folder.service(&member.name);
     let text = serde_json::to_vec(&boot).context(|| format!("what node `{}` is told", member.name))?;
@@ -164,6 +163,18 @@ pub(super) fn go_on(folder: &RunFolder, member: &Member) -> Result<()> {
     write_private(&folder.service(&member.name).join(API_ANSWERS), b"")
 }
 
+/// Replaces a file of a node by renaming, as kubeadm does; who reads it sees the old one or the new.
+pub(super) fn put(folder: &RunFolder, node: &str, path: &str, text: &str) -> Result<()> {
+    let target = on_host(folder, node, path)?;
+    let above = target.parent().unwrap_or(&target);
+    fs::create_dir_all(above).context(|| format!("cannot make {}", above.display()))?;
+    // A kubelet overlooks manifests whose names begin with a dot.
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = above.join(format!(".{name}.new"));
+    write_private(&fresh, text.as_bytes())?;
+    fs::rename(&fresh, &target).context(|| format!("cannot write {path} on {node}"))
+}
+
 /// Where a file of a node is on the host.
 pub(super) fn on_host(folder: &RunFolder, node: &str, path: &str) -> Result<PathBuf> {
     let found = MOUNTS.iter().find_map(|(place, inside)| {
@@ -174,6 +185,12 @@ pub(super) fn on_host(folder: &RunFolder, node: &str, path: &str) -> Result<Path
         let places = MOUNTS.map(|(_, inside)| inside).join(" and ");
         Error::usage(format!("{path} on {node} is not reached from outside; what is below {places} is"))
     })
+}
+
+/// Sends a signal, `-TERM`, to a program of a node.
+pub(super) async fn signal(docker: &Docker, member: &Member, signal: &str, program: &str) -> Result<()> {
+    let pattern = format!("^[^ ]*{program}( |$)");
+    exec(docker, member, &["pkill", signal, "-f", &pattern]).await.map(drop)
 }
 
 /// Runs a command in a node; gives what it printed.

@@ -1,0 +1,191 @@
+//! Has charge of one component: starts, stops and kills it as people do, and tells what becomes of it.
+//!
+//! A static pod runs as long as its manifest is there, which its kubelet sees to; a kubelet runs as long as its
+//! node does not hold it. Whoever ends by itself is started again by them, with their own backoff.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use super::{
+    Nodes,
+    component::Component,
+    init::{HELD, Saw},
+    manifests, node,
+};
+use crate::{
+    error::{Context, Result},
+    history::ProcessChange,
+    supervise::{Order, Request, last_line},
+};
+
+/// How long a component may take to end. An API server lets requests go on for a while.
+const END_LIMIT: Duration = Duration::from_secs(15);
+/// A line in a log of the container runtime begins with a time, a stream and a tag.
+const WORDS_BEFORE: usize = 3;
+
+/// One component, and who looks after it.
+pub(super) struct Charge {
+    pub component: Component,
+    /// The service that it is.
+    pub service: String,
+    /// The number of its node.
+    pub member: usize,
+    pub nodes: Arc<Nodes>,
+    /// Which start of it runs, from 1; 0 if none does.
+    pub running: watch::Sender<u32>,
+    pub starts: u32,
+    /// How often its manifest was put there.
+    pub put: u32,
+    /// Whether somebody asked it to end.
+    pub asked: bool,
+}
+
+impl Charge {
+    /// Obeys orders and tells changes until the orders end.
+    pub(super) async fn keep(
+        mut self,
+        mut orders: mpsc::Receiver<Request>,
+        mut saw: mpsc::UnboundedReceiver<Saw>,
+        mut changed: impl FnMut(ProcessChange),
+    ) {
+        loop {
+            tokio::select! {
+                order = orders.recv() => {
+                    let Some((order, answer)) = order else { return };
+                    let done = self.obey(order, &mut saw, &mut changed).await;
+                    // Whoever asked may have given up waiting.
+                    let _ = answer.send(done.map_err(|error| error.to_string()));
+                }
+                Some(seen) = saw.recv() => self.take(&seen, &mut changed),
+            }
+        }
+    }
+
+    async fn obey(
+        &mut self,
+        order: Order,
+        saw: &mut mpsc::UnboundedReceiver<Saw>,
+        changed: &mut impl FnMut(ProcessChange),
+    ) -> Result<()> {
+        match order {
+            Order::Start => self.begin(),
+            Order::Stop | Order::End => self.end(saw, changed).await,
+            Order::Restart => {
+                self.end(saw, changed).await?;
+                self.begin()
+            }
+            Order::Kill => self.signal("-KILL").await,
+            Order::Reload => self.signal("-HUP").await,
+            Order::Pause => self.signal("-STOP").await,
+            Order::Resume => self.signal("-CONT").await,
+        }
+    }
+
+    /// Lets it run. It does a while later.
+    fn begin(&mut self) -> Result<()> {
+        let member = &self.nodes.members[self.member];
+        if self.component == Component::Kubelet {
+            let held = self.held();
+            if held.exists() {
+                return fs::remove_file(&held).context(|| format!("cannot remove {}", held.display()));
+            }
+            return self.nodes.begin(self.member);
+        }
+        let path = manifests::path_of(self.component.program());
+        let manifest = manifests::static_pod(self.component, member, self.put)?;
+        self.put += 1;
+        node::put(&self.nodes.folder, &member.name, &path, &manifest)
+    }
+
+    /// Ends it, and waits for that.
+    async fn end(
+        &mut self,
+        saw: &mut mpsc::UnboundedReceiver<Saw>,
+        changed: &mut impl FnMut(ProcessChange),
+    ) -> Result<()> {
+        self.asked = *self.running.borrow() > 0;
+        let runs = self.asked;
+        if self.component == Component::Kubelet {
+            let held = self.held();
+            fs::write(&held, "").context(|| format!("cannot write {}", held.display()))?;
+            if runs {
+                self.signal("-TERM").await?;
+            }
+        } else {
+            let member = &self.nodes.members[self.member];
+            let path = manifests::path_of(self.component.program());
+            let manifest = node::on_host(&self.nodes.folder, &member.name, &path)?;
+            match fs::remove_file(&manifest) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).context(|| format!("cannot remove {}", manifest.display()));
+                }
+                _ => {}
+            }
+        }
+        let ended = async {
+            while *self.running.borrow() > 0 {
+                let Some(seen) = saw.recv().await else { return };
+                self.take(&seen, changed);
+            }
+        };
+        let waited = timeout(END_LIMIT, ended).await;
+        self.asked = false;
+        waited.context(|| format!("{} does not end in {} s", self.service, END_LIMIT.as_secs()))
+    }
+
+    async fn signal(&self, signal: &str) -> Result<()> {
+        let member = &self.nodes.members[self.member];
+        node::signal(&self.nodes.docker, member, signal, self.component.program()).await
+    }
+
+    fn take(&mut self, saw: &Saw, changed: &mut impl FnMut(ProcessChange)) {
+        match saw {
+            Saw::Began { pid, .. } => {
+                changed(ProcessChange::Spawned { pid: *pid, restarts: self.starts });
+                self.starts += 1;
+                self.running.send_replace(self.starts);
+            }
+            Saw::Ended { .. } => {
+                self.running.send_replace(0);
+                let last_words = self.last_words().unwrap_or_default();
+                let asked = std::mem::take(&mut self.asked);
+                changed(ProcessChange::Exited { code: None, signal: None, asked, last_words });
+            }
+        }
+    }
+
+    /// What it said last. Of a static pod that is in the newest log of its container.
+    fn last_words(&self) -> Option<String> {
+        let logs = self.nodes.folder.logs().join(&self.nodes.members[self.member].name);
+        let program = self.component.program();
+        if self.component == Component::Kubelet {
+            return last_line(&logs.join(format!("{program}.log")));
+        }
+        let line = last_line(&newest_log(&logs.join("pods"), program)?)?;
+        Some(line.splitn(WORDS_BEFORE + 1, ' ').last().unwrap_or_default().to_owned())
+    }
+
+    fn held(&self) -> PathBuf {
+        let member = &self.nodes.members[self.member];
+        self.nodes.folder.service(&member.name).join(HELD).join(self.component.program())
+    }
+}
+
+/// The newest log of a static pod, in the folder that has those of all pods of a node.
+pub(super) fn newest_log(pods: &Path, program: &str) -> Option<PathBuf> {
+    let ours = format!("kube-system_{program}-");
+    let folders = fs::read_dir(pods).ok()?.flatten();
+    let folders = folders.filter(|it| it.file_name().to_string_lossy().starts_with(&ours));
+    let logs = folders.filter_map(|it| fs::read_dir(it.path().join(program)).ok()).flatten().flatten();
+    let made = |log: &fs::DirEntry| log.metadata().and_then(|data| data.modified()).ok();
+    logs.max_by_key(made).map(|log| log.path())
+}

@@ -1,0 +1,319 @@
+//! The components of a cluster, as services of a system: which programs they are, and which credentials kubeadm
+//! gives to each (kubeadm's implementation details, "Certificates" and "kubeconfig files").
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::{CONTROL_PLANE, Member};
+use crate::{
+    pki::{Identity, Usage},
+    system::{Backoff, Filled, Mount, Reload, Service, Span, Speaks, Start, System},
+};
+
+/// Issues what everybody shows to the API server, what it presents, and what kubelets present.
+pub const CLUSTER_CA: &str = "kubernetes";
+/// Issues what etcd presents, and what is shown to it.
+pub const ETCD_CA: &str = "etcd-ca";
+/// Issues what the API server shows to aggregated APIs.
+pub const FRONT_PROXY_CA: &str = "front-proxy-ca";
+/// The service that is the kubelet of a node has this before the node's name.
+const KUBELET_OF: &str = "kubelet-";
+/// The group that may do everything, as long as its binding is there.
+const ADMINS: &str = "kubeadm:cluster-admins";
+/// The group that may do everything, even then.
+const MASTERS: &str = "system:masters";
+/// The Service of the API itself: the first address of the range of Services.
+const API_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
+
+/// What a service of such a system is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Component {
+    Etcd,
+    ApiServer,
+    ControllerManager,
+    Scheduler,
+    Kubelet,
+}
+
+/// How a credential is written down, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As `PATH.crt` and `PATH.key` below `/etc/kubernetes/pki`.
+    Pair(&'static str),
+    /// As `PATH.crt` and `PATH.key` where a kubelet has its own.
+    OfKubelet(&'static str),
+    /// Certificate and key in one file where a kubelet has its own, and a kubeconfig that points there.
+    Current,
+    /// In a kubeconfig below `/etc/kubernetes`.
+    Kubeconfig(&'static str),
+}
+
+/// A credential of a component.
+pub(super) struct Slot {
+    pub mount: &'static str,
+    pub authority: &'static str,
+    pub form: Form,
+}
+
+const fn slot(mount: &'static str, authority: &'static str, form: Form) -> Slot {
+    Slot { mount, authority, form }
+}
+
+const ETCD: [Slot; 3] = [
+    slot("server", ETCD_CA, Form::Pair("etcd/server")),
+    slot("peer", ETCD_CA, Form::Pair("etcd/peer")),
+    slot("healthcheck-client", ETCD_CA, Form::Pair("etcd/healthcheck-client")),
+];
+const API_SERVER: [Slot; 4] = [
+    slot("serving", CLUSTER_CA, Form::Pair("apiserver")),
+    slot("etcd-client", ETCD_CA, Form::Pair("apiserver-etcd-client")),
+    slot("kubelet-client", CLUSTER_CA, Form::Pair("apiserver-kubelet-client")),
+    slot("front-proxy-client", FRONT_PROXY_CA, Form::Pair("front-proxy-client")),
+];
+const CONTROLLER_MANAGER: [Slot; 1] =
+    [slot("kubeconfig", CLUSTER_CA, Form::Kubeconfig("controller-manager"))];
+const SCHEDULER: [Slot; 1] = [slot("kubeconfig", CLUSTER_CA, Form::Kubeconfig("scheduler"))];
+const KUBELET: [Slot; 3] = [
+    slot("serving", CLUSTER_CA, Form::OfKubelet("kubelet")),
+    slot("client", CLUSTER_CA, Form::Current),
+    // That of the node's kube-proxy, which has no certificate that anybody sees.
+    slot("proxy", CLUSTER_CA, Form::Kubeconfig("kube-proxy")),
+];
+/// What people have who administrate the cluster.
+const ADMIN: [Slot; 2] = [
+    slot("admin", CLUSTER_CA, Form::Kubeconfig("admin")),
+    slot("super-admin", CLUSTER_CA, Form::Kubeconfig("super-admin")),
+];
+
+impl Component {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler, Self::Kubelet];
+
+    /// The component that a service is; none if it is something else.
+    pub(super) fn of(service: &Service) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.program() == service.program)
+    }
+
+    /// The name of its program, and of its static pod if it is one.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+        }
+    }
+
+    /// Where it listens.
+    pub(super) fn port(self) -> u16 {
+        match self {
+            Self::Etcd => 2379,
+            Self::ApiServer => super::API_PORT,
+            Self::ControllerManager => 10_257,
+            Self::Scheduler => 10_259,
+            Self::Kubelet => 10_250,
+        }
+    }
+
+    fn slots(self) -> &'static [Slot] {
+        match self {
+            Self::Etcd => &ETCD,
+            Self::ApiServer => &API_SERVER,
+            Self::ControllerManager => &CONTROLLER_MANAGER,
+            Self::Scheduler => &SCHEDULER,
+            Self::Kubelet => &KUBELET,
+        }
+    }
+}
+
+/// Where the credential in a mount of a service belongs; none if no node has it.
+pub(super) fn slot_of(service: &Service, mount: &str) -> Option<&'static Slot> {
+    let slots = Component::of(service).map_or(&ADMIN[..], Component::slots);
+    slots.iter().find(|slot| slot.mount == mount)
+}
+
+/// The node that a service belongs to.
+pub(super) fn node_of(service: &Service) -> &str {
+    match Component::of(service) {
+        Some(Component::Kubelet) => service.name.strip_prefix(KUBELET_OF).unwrap_or(&service.name),
+        _ => CONTROL_PLANE,
+    }
+}
+
+/// A control plane and so many workers, and somebody who works with them: see [`admin`].
+///
+/// Controllers, schedulers and kubelets call the API server, too, but nobody calls it in their place: what they
+/// show is known from the server's log, where it refuses them.
+pub fn system(workers: usize, admin: Service) -> System {
+    let nodes = (1..=workers).map(|number| format!("worker-{number}"));
+    let nodes: Vec<String> = [CONTROL_PLANE.to_owned()].into_iter().chain(nodes).collect();
+    let kubelets = nodes.iter().map(|node| format!("{KUBELET_OF}{node}"));
+    let kubelets: Vec<Service> = kubelets.map(|name| service(&name, Component::Kubelet)).collect();
+    let calls = kubelets.iter().map(|kubelet| (kubelet.name.clone(), "kubelet-client".to_owned()));
+    let api = Service {
+        needs: calls.chain([("etcd".into(), "etcd-client".into())]).collect(),
+        well_known: true,
+        ..service("api", Component::ApiServer)
+    };
+    let controller_manager = Service {
+        // It signs with one of them. The others are where kubeadm leaves them, too: `kubeadm certs renew`
+        // issues from there.
+        issues: [CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA].map(Into::into).into(),
+        ..service("controller-manager", Component::ControllerManager)
+    };
+    let mut services = vec![
+        service("etcd", Component::Etcd),
+        api,
+        controller_manager,
+        service("scheduler", Component::Scheduler),
+    ];
+    services.extend(kubelets);
+    services.push(admin);
+    // The last one is what those show who must not get in.
+    let authorities = [ETCD_CA, FRONT_PROXY_CA, CLUSTER_CA].map(Into::into).into();
+    System { name: "control-plane".into(), authorities, services }
+}
+
+/// Somebody with the credentials of an administrator: a program that runs beside the cluster, and calls its
+/// API server. It is nobody's to break.
+pub fn admin(name: &str, program: &str) -> Service {
+    Service {
+        needs: BTreeMap::from([("api".into(), "admin".into())]),
+        mounts: mounts(&ADMIN),
+        external: true,
+        ..plain(name, program, "admin")
+    }
+}
+
+fn service(name: &str, component: Component) -> Service {
+    let Slot { mount: serves, form, .. } = component.slots()[0];
+    // Controllers present what they sign themselves, to those who ask for their health.
+    let presents = !matches!(form, Form::Kubeconfig(_));
+    Service {
+        doors: presents.then(|| (serves.to_owned(), component.port())).into_iter().collect(),
+        speaks: match component {
+            Component::Etcd => Speaks::Etcd,
+            Component::Kubelet => Speaks::Kubelet,
+            // Nobody calls a controller.
+            _ => Speaks::ApiServer,
+        },
+        mounts: mounts(component.slots()),
+        ..plain(name, component.program(), serves)
+    }
+}
+
+fn plain(name: &str, program: &str, serves: &str) -> Service {
+    let seconds = |count| Span(std::time::Duration::from_secs(count));
+    Service {
+        name: name.into(),
+        program: program.into(),
+        start: Start::InAnyOrder,
+        needs: BTreeMap::new(),
+        serves: serves.into(),
+        doors: BTreeMap::new(),
+        speaks: Speaks::default(),
+        mounts: BTreeMap::new(),
+        issues: Vec::new(),
+        well_known: false,
+        external: false,
+        reload: Reload::OnChange,
+        // That of a kubelet, which is not ours to choose.
+        restart: Backoff { first: seconds(10), cap: seconds(300), reset_after: seconds(600) },
+        settings: toml::Table::new(),
+    }
+}
+
+fn mounts(slots: &[Slot]) -> BTreeMap<String, Mount> {
+    let mount = |slot: &Slot| {
+        (slot.mount.to_owned(), Mount { authority: slot.authority.into(), filled: Filled::Beforehand })
+    };
+    slots.iter().map(mount).collect()
+}
+
+/// Whom the certificate in a slot of a service on this node names, in kubeadm's words. What serves is also
+/// called by the name of its service, as `certSANs` of kubeadm would have it: by that the prober knows it.
+pub(super) fn identity(service: &Service, slot: &Slot, node: &Member) -> Identity {
+    let (name, address) = (node.name.as_str(), node.address);
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let names = |names: &[&str]| names.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    match (Component::of(service), slot.mount) {
+        (Some(Component::ApiServer), "serving") => Identity {
+            dns_names: ["", ".default", ".default.svc", ".default.svc.cluster.local"]
+                .map(|rest| format!("kubernetes{rest}"))
+                .into_iter()
+                .chain(names(&[name, "localhost", &service.name]))
+                .collect(),
+            addresses: vec![API_SERVICE, address, loopback[0]],
+            ..server("kube-apiserver")
+        },
+        (Some(Component::ApiServer), "kubelet-client") => {
+            client("kube-apiserver-kubelet-client", Some(ADMINS))
+        }
+        (Some(Component::ApiServer), "etcd-client") => client("kube-apiserver-etcd-client", None),
+        (Some(Component::Etcd), "healthcheck-client") => client("kube-etcd-healthcheck-client", None),
+        (Some(Component::Etcd), _) => Identity {
+            dns_names: names(&[name, "localhost", &service.name]),
+            addresses: vec![address, loopback[0], loopback[1]],
+            usages: vec![Usage::ServerAuth, Usage::ClientAuth],
+            ..server(name)
+        },
+        (Some(Component::Kubelet), "serving") => Identity {
+            dns_names: names(&[name, &service.name]),
+            addresses: vec![address],
+            ..server(&format!("system:node:{name}"))
+        },
+        (Some(Component::Kubelet), "client") => client(&format!("system:node:{name}"), Some("system:nodes")),
+        (Some(Component::Kubelet), _) => client("system:kube-proxy", None),
+        (Some(component @ (Component::ControllerManager | Component::Scheduler)), _) => {
+            client(&format!("system:{}", component.program()), None)
+        }
+        (Some(Component::ApiServer), other) => client(other, None),
+        (None, "super-admin") => client("kubernetes-super-admin", Some(MASTERS)),
+        (None, _) => client("kubernetes-admin", Some(ADMINS)),
+    }
+}
+
+fn client(user: &str, group: Option<&str>) -> Identity {
+    Identity {
+        common_name: user.into(),
+        organization: group.map(str::to_owned),
+        usages: vec![Usage::ClientAuth],
+        ..Identity::default()
+    }
+}
+
+fn server(name: &str) -> Identity {
+    Identity { common_name: name.into(), usages: vec![Usage::ServerAuth], ..Identity::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_makes_sense_and_survives_toml() {
+        let system = system(2, admin("admin", "admin"));
+        system.validate().expect("valid");
+        assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
+        let kubelet = system.service("kubelet-worker-2").expect("there are two");
+        assert_eq!(node_of(kubelet), "worker-2");
+        assert_eq!((kubelet.port(), kubelet.serves.as_str()), (10_250, "serving"));
+    }
+
+    #[test]
+    fn who_is_called_is_called_where_it_listens() {
+        let system = system(1, admin("admin", "admin"));
+        let ports = system.hops().into_iter().map(|hop| (hop.to_string(), system.entrance(&hop)));
+        let ports: Vec<_> = ports.filter_map(|(hop, entrance)| Some((hop, entrance?.1))).collect();
+        let expected = [
+            ("api -> etcd", 2379),
+            ("api -> kubelet-control-plane", 10_250),
+            ("api -> kubelet-worker-1", 10_250),
+            ("admin -> api", 6443),
+        ];
+        assert_eq!(ports, expected.map(|(hop, port)| (hop.to_owned(), port)));
+    }
+}

@@ -1,0 +1,214 @@
+//! Every certificate, key and kubeconfig of a cluster as files, where kubeadm puts them, so that
+//! `kubeadm certs` finds what it knows.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rcgen::KeyPair;
+
+use super::{
+    API_PORT, Member,
+    component::{CLUSTER_CA, ETCD_CA, Form, Slot, identity, node_of, slot_of},
+};
+use crate::{
+    error::{Context, Result},
+    pki::{Credential, Pki},
+    system::System,
+};
+
+/// Absolute paths in a node, and what is in them.
+pub type Files = BTreeMap<String, String>;
+
+pub(super) const KUBERNETES: &str = "/etc/kubernetes";
+/// Where a kubelet has its own certificates.
+pub(super) const KUBELET: &str = "/var/lib/kubelet/pki";
+
+/// New authorities for a system on these nodes, each a root as kubeadm has it, that name in certificates whom
+/// kubeadm names.
+pub(super) fn authorities(system: &System, members: &[Member]) -> Result<Pki> {
+    let mut named = BTreeMap::new();
+    for service in &system.services {
+        let Some(member) = members.iter().find(|one| one.name == node_of(service)) else { continue };
+        for slot in service.mounts.keys().filter_map(|mount| slot_of(service, mount)) {
+            let key = (service.name.clone(), slot.mount.to_owned());
+            named.insert(key, identity(service, slot, member));
+        }
+    }
+    Ok(Pki::of_roots(system)?.named(named))
+}
+
+/// A credential as it lies in a node, and whom its holder trusts. `user` is the name of the user in a
+/// kubeconfig, `api` where its server is.
+pub(super) fn of_credential(slot: &Slot, credential: &Credential, user: &str, api: IpAddr) -> Files {
+    let (chain, key) = (credential.chain_pem(), credential.key_pem());
+    let pair = |path: String| {
+        Files::from([(format!("{path}.crt"), chain.into()), (format!("{path}.key"), key.into())])
+    };
+    let bundle = credential.bundle_pem();
+    let mut files = match slot.form {
+        Form::Pair(path) => pair(format!("{KUBERNETES}/pki/{path}")),
+        Form::OfKubelet(path) => pair(format!("{KUBELET}/{path}")),
+        Form::Current => {
+            let current = format!("{KUBELET}/kubelet-client-current.pem");
+            let credential = format!("    client-certificate: {current}\n    client-key: {current}\n");
+            Files::from([
+                (
+                    format!("{KUBERNETES}/kubelet.conf"),
+                    kubeconfig(user, SocketAddr::new(api, API_PORT), bundle, &credential),
+                ),
+                (current, format!("{chain}{key}")),
+            ])
+        }
+        Form::Kubeconfig(name) => {
+            let text = kubeconfig_of(credential, user, SocketAddr::new(api, API_PORT));
+            Files::from([(format!("{KUBERNETES}/{name}.conf"), text)])
+        }
+    };
+    files.insert(authority_path(slot.authority, "crt"), bundle.into());
+    files
+}
+
+/// The certificate and the key of an authority.
+pub(super) fn of_authority(name: &str, issuing: &Credential) -> Files {
+    Files::from([
+        (authority_path(name, "crt"), issuing.chain_pem().to_owned()),
+        (authority_path(name, "key"), issuing.key_pem().to_owned()),
+    ])
+}
+
+/// The pair of keys that signs the tokens of service accounts.
+pub(super) fn of_accounts() -> Result<Files> {
+    let pair = KeyPair::generate().context(|| "cannot mint the key of service accounts".into())?;
+    Ok(Files::from([
+        (format!("{KUBERNETES}/pki/sa.key"), pair.serialize_pem()),
+        (format!("{KUBERNETES}/pki/sa.pub"), pair.public_key_pem()),
+    ]))
+}
+
+fn authority_path(name: &str, extension: &str) -> String {
+    let path = match name {
+        CLUSTER_CA => "ca",
+        ETCD_CA => "etcd/ca",
+        other => other,
+    };
+    format!("{KUBERNETES}/pki/{path}.{extension}")
+}
+
+/// A kubeconfig with the credential in it.
+pub(super) fn kubeconfig_of(credential: &Credential, user: &str, api: SocketAddr) -> String {
+    let text = format!(
+        "    client-certificate-data: {}\n    client-key-data: {}\n",
+        STANDARD.encode(credential.chain_pem()),
+        STANDARD.encode(credential.key_pem())
+    );
+    kubeconfig(user, api, credential.bundle_pem(), &text)
+}
+
+fn kubeconfig(user: &str, api: SocketAddr, bundle: &str, credential: &str) -> String {
+    let ca = STANDARD.encode(bundle);
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: kubernetes\n  cluster:\n    \
+         certificate-authority-data: {ca}\n    server: https://{api}\ncontexts:\n- name: \
+         {user}@kubernetes\n  context:\n    cluster: kubernetes\n    user: {user}\ncurrent-context: \
+         {user}@kubernetes\nusers:\n- name: {user}\n  user:\n{credential}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::Duration};
+
+    use x509_parser::pem::parse_x509_pem;
+
+    use super::*;
+    use crate::{
+        pki::Validity,
+        runtime::kubernetes::{CONTROL_PLANE, component, mint},
+    };
+
+    /// All that `kubeadm init phase certs all` and `kubeconfig all` write, with what a kubelet has after it.
+    const OF_KUBEADM: [&str; 28] = [
+        "admin.conf",
+        "controller-manager.conf",
+        "kube-proxy.conf",
+        "kubelet.conf",
+        "pki/apiserver-etcd-client.crt",
+        "pki/apiserver-etcd-client.key",
+        "pki/apiserver-kubelet-client.crt",
+        "pki/apiserver-kubelet-client.key",
+        "pki/apiserver.crt",
+        "pki/apiserver.key",
+        "pki/ca.crt",
+        "pki/ca.key",
+        "pki/etcd/ca.crt",
+        "pki/etcd/ca.key",
+        "pki/etcd/healthcheck-client.crt",
+        "pki/etcd/healthcheck-client.key",
+        "pki/etcd/peer.crt",
+        "pki/etcd/peer.key",
+        "pki/etcd/server.crt",
+        "pki/etcd/server.key",
+        "pki/front-proxy-ca.crt",
+        "pki/front-proxy-ca.key",
+        "pki/front-proxy-client.crt",
+        "pki/front-proxy-client.key",
+        "pki/sa.key",
+        "pki/sa.pub",
+        "scheduler.conf",
+        "super-admin.conf",
+    ];
+
+    fn control_plane() -> Files {
+        let address = IpAddr::V4(Ipv4Addr::new(172, 18, 0, 2));
+        let (name, container) = (CONTROL_PLANE.to_owned(), String::new());
+        let members = [Member { name, number: 0, address, container }];
+        let system = component::system(0, component::admin("admin", "admin"));
+        let pki = authorities(&system, &members).expect("random bytes");
+        let year = Validity::lasting(Duration::from_hours(365 * 24));
+        let mut files = mint(&system, &pki, &members, CONTROL_PLANE, year).expect("ASCII");
+        files.extend(of_accounts().expect("random bytes"));
+        files
+    }
+
+    fn subject_and_issuer(pem: &str) -> (String, String) {
+        let (_, pem) = parse_x509_pem(pem.as_bytes()).expect("PEM");
+        let certificate = pem.parse_x509().expect("a certificate");
+        (certificate.subject().to_string(), certificate.issuer().to_string())
+    }
+
+    #[test]
+    fn every_file_of_a_control_plane_is_where_kubeadm_puts_it() {
+        let files = control_plane();
+        let found = files.keys().filter(|path| path.starts_with(KUBERNETES));
+        let expected: Vec<_> = OF_KUBEADM.iter().map(|path| format!("{KUBERNETES}/{path}")).collect();
+        assert_eq!(found.cloned().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn each_certificate_is_signed_by_the_root_that_kubeadm_would_take() {
+        let files = control_plane();
+        for (path, issuer) in [
+            ("apiserver", "CN=kubernetes"),
+            ("ca", "CN=kubernetes"),
+            ("apiserver-etcd-client", "CN=etcd-ca"),
+            ("etcd/server", "CN=etcd-ca"),
+            ("front-proxy-client", "CN=front-proxy-ca"),
+        ] {
+            let file = &files[&format!("{KUBERNETES}/pki/{path}.crt")];
+            assert_eq!(subject_and_issuer(file).1, issuer, "of {path}");
+            assert_eq!(file.matches("BEGIN CERTIFICATE").count(), 1, "in {path}");
+        }
+    }
+
+    #[test]
+    fn a_client_of_a_kubelet_is_in_the_group_that_may_do_so_and_a_server_is_not() {
+        let files = control_plane();
+        let subject = |path: &str| subject_and_issuer(&files[&format!("/etc/kubernetes/pki/{path}.crt")]).0;
+        let client = "CN=kube-apiserver-kubelet-client, O=kubeadm:cluster-admins";
+        assert_eq!(subject("apiserver-kubelet-client"), client);
+        assert_eq!(subject("apiserver"), "CN=kube-apiserver");
+    }
+}

@@ -1,0 +1,268 @@
+//! What a component says about itself, at an endpoint as the services of every runtime have one: put together
+//! from what it answers to whoever asks for its health, and from what the API server logs of its clients.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Nodes,
+    charge::newest_log,
+    component::{CLUSTER_CA, Component},
+};
+use crate::{
+    foreign,
+    history::Leaf,
+    pki::Credential,
+    profile::{Client, Protocol},
+    service::Status,
+    system::System,
+};
+
+/// How often it is asked.
+const EVERY: Duration = Duration::from_millis(200);
+/// Where a kubelet answers for its health, in plain HTTP.
+const KUBELET_HEALTH: u16 = 10_248;
+/// No health endpoint takes longer to answer.
+const LIMIT: Duration = Duration::from_secs(2);
+/// What stands before the serial number, in decimal, of a client certificate that the API server refuses.
+const REFUSED: &str = "verifying certificate SN=";
+
+/// Watches one component.
+pub(super) struct Watcher {
+    pub component: Component,
+    /// The service that it is.
+    pub service: String,
+    /// Of its node.
+    pub address: IpAddr,
+    /// Which start of it runs, from 1; 0 if none does.
+    pub runs: watch::Receiver<u32>,
+    pub nodes: Arc<Nodes>,
+    pub system: System,
+}
+
+impl Watcher {
+    /// Watches, and tells whoever asks at the endpoint, until it is dropped.
+    pub(super) async fn serve(self, listener: TcpListener) {
+        let (say, status) = watch::channel(not_running());
+        tokio::select! {
+            () = self.watch(say) => {}
+            never = foreign::health::serve(listener, status) => match never {},
+        }
+    }
+
+    async fn watch(mut self, say: watch::Sender<Status>) {
+        let mut refused = Refused::default();
+        loop {
+            let start = *self.runs.borrow_and_update();
+            let mut runs = self.runs.clone();
+            // Who has ended says nothing more, however long an answer may take.
+            let status = tokio::select! {
+                biased;
+                _ = runs.changed() => continue,
+                status = self.ask(), if start > 0 => status,
+                () = std::future::ready(()), if start == 0 => not_running(),
+            };
+            let clients = if self.component == Component::ApiServer {
+                refused.read(&self.nodes, &self.system);
+                refused.clients.clone()
+            } else {
+                BTreeMap::new()
+            };
+            let status = Status { clients, ..status };
+            say.send_if_modified(|said| {
+                let is_new = *said != status;
+                *said = status;
+                is_new
+            });
+            tokio::select! {
+                changed = self.runs.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    if *self.runs.borrow() == 0 {
+                        say.send_modify(|said| {
+                            let clients = std::mem::take(&mut said.clients);
+                            *said = Status { clients, ..not_running() };
+                        });
+                    }
+                }
+                () = sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn ask(&self) -> Status {
+        let mut status = Status::default();
+        let serving = match self.component {
+            Component::ApiServer => {
+                match self.nodes.set_up.get() {
+                    None => status.waits_for.push("what kubeadm sets up: not yet".into()),
+                    Some(Err(why)) => status.waits_for.push(format!("what kubeadm sets up: {why}")),
+                    Some(Ok(())) => {}
+                }
+                self.over_tls(None, Protocol::Http("/readyz"), &mut status).await
+            }
+            Component::Etcd => {
+                let own = self.nodes.folder.service(&self.service).join("credentials/server");
+                let own = Credential::read(&own).ok();
+                self.over_tls(own.as_ref(), Protocol::Http("/health"), &mut status).await
+            }
+            Component::ControllerManager | Component::Scheduler => {
+                // What it presents it has signed itself.
+                let _ = self.over_tls(None, Protocol::Http("/healthz"), &mut status).await;
+                None
+            }
+            Component::Kubelet => {
+                let health = SocketAddr::new(self.address, KUBELET_HEALTH);
+                if let Err(why) = in_clear(health).await {
+                    status.waits_for.push(format!("the kubelet: {why}"));
+                }
+                self.over_tls(None, Protocol::Tls, &mut status).await
+            }
+        };
+        if let Some(leaf) = serving {
+            let mount = if self.component == Component::Etcd { "server" } else { "serving" };
+            if has_expired(&leaf) {
+                status.waits_for.push(format!("own {mount} credential: certificate expired"));
+            }
+            status.credentials.insert(mount.into(), leaf);
+        }
+        status.ready = status.waits_for.is_empty();
+        status
+    }
+
+    /// The certificate that is presented; what is wrong with the answer goes to the status.
+    async fn over_tls(
+        &self,
+        own: Option<&Credential>,
+        protocol: Protocol,
+        status: &mut Status,
+    ) -> Option<Leaf> {
+        let address = SocketAddr::new(self.address, self.component.port());
+        let seen = match Client::showing(own) {
+            Ok(client) => client.once(address, protocol).await,
+            Err(error) => {
+                status.waits_for.push(error.to_string());
+                return None;
+            }
+        };
+        if let Err(why) = &seen.answer {
+            status.waits_for.push(format!("the server: {why}"));
+        }
+        seen.leaf
+    }
+}
+
+fn not_running() -> Status {
+    Status { waits_for: vec!["its process: it does not run".into()], ..Status::default() }
+}
+
+fn has_expired(leaf: &Leaf) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).is_ok_and(|now| now > leaf.not_after)
+}
+
+/// Asks for `/healthz` in plain HTTP.
+async fn in_clear(address: SocketAddr) -> Result<(), String> {
+    let asked = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = timeout(LIMIT, asked).await.map_err(|_| format!("no answer in {} s", LIMIT.as_secs()))?;
+    let answer = answer.map_err(|error| error.to_string())?;
+    let mut lines = answer.lines();
+    let status = lines.next().unwrap_or_default();
+    if status.contains(" 200 ") {
+        Ok(())
+    } else {
+        Err(format!("{status}: {}", lines.last().unwrap_or_default()))
+    }
+}
+
+/// Whose client certificates the API server has refused, by its log. It names them by their serial numbers, and
+/// nobody but the component holds the key: the prober calls nobody with these.
+#[derive(Default)]
+struct Refused {
+    log: PathBuf,
+    read: u64,
+    clients: BTreeMap<String, BTreeMap<IpAddr, Leaf>>,
+}
+
+impl Refused {
+    /// Reads on.
+    fn read(&mut self, nodes: &Nodes, system: &System) {
+        let pods = nodes.folder.logs().join(super::CONTROL_PLANE).join("pods");
+        let Some(log) = newest_log(&pods, Component::ApiServer.program()) else { return };
+        if log != self.log {
+            (self.log, self.read) = (log, 0);
+        }
+        let mut bytes = Vec::new();
+        let read = File::open(&self.log).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.read))?;
+            file.read_to_end(&mut bytes)
+        });
+        if read.is_err() {
+            return;
+        }
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.read += whole as u64;
+        for serial in String::from_utf8_lossy(&bytes[..whole]).lines().filter_map(serial_in) {
+            self.saw(&serial, nodes, system);
+        }
+    }
+
+    fn saw(&mut self, serial: &str, nodes: &Nodes, system: &System) {
+        for service in &system.services {
+            // By which a service is known to its peers.
+            let mount = service.mounts.iter().find(|(_, mount)| mount.authority == CLUSTER_CA);
+            let Some((mount, _)) = mount else { continue };
+            let folder = nodes.folder.service(&service.name).join("credentials").join(mount);
+            let Ok(installed) = Credential::read(&folder) else { continue };
+            let Ok((_, member)) = nodes.member_of(service) else { continue };
+            if installed.leaf().serial == serial {
+                let client = format!("{}@{CLUSTER_CA}", service.name);
+                self.clients.insert(client, BTreeMap::from([(member.address, installed.leaf().clone())]));
+            }
+        }
+    }
+}
+
+/// The serial number of a client certificate that was refused, as 32 hexadecimal digits, in a line of the log
+/// of an API server.
+fn serial_in(line: &str) -> Option<String> {
+    let (_, after) = line.split_once(REFUSED)?;
+    let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some(format!("{:032x}", digits.parse::<u128>().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_client_is_known_by_its_serial_number() {
+        let line = "2026-11-27T18:00:00.0Z stderr F E1127 18:00:00.1 1 authentication.go:75] \"Unable to \
+                    authenticate the request\" err=\"[verifying certificate SN=85070591730234615865843651857942052864, \
+                    SKID=, AKID= failed: x509: certificate has expired or is not yet valid]\"";
+        assert_eq!(serial_in(line).as_deref(), Some("40000000000000000000000000000000"));
+        assert_eq!(serial_in("verifying certificate SN=none"), None);
+        assert_eq!(serial_in("all is well"), None);
+    }
+}

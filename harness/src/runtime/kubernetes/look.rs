@@ -1,0 +1,251 @@
+//! One look at each thing that a cluster is for: whether it is so now, or why not, in words. Nothing here
+//! waits for it to become so.
+
+use std::fmt::Debug;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Namespace, Node, Pod, Service},
+};
+use kube::{
+    Api, Client,
+    api::{AttachParams, DeleteParams, ListParams, LogParams, PostParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+
+use super::manifests::IMAGE;
+
+/// Where pods are that are made to look at.
+const NAMESPACE: &str = "default";
+/// A Service answers from any of its pods. With two of them it is always the same so often once in 4,096 looks.
+const TURNS: u32 = 12;
+
+/// The API server says that it is ready.
+///
+/// # Errors
+/// What it says instead, or why it says nothing.
+pub async fn api_is_ready(client: &Client) -> Result<(), String> {
+    let request = hyper::Request::get("/readyz").body(Vec::new()).map_err(words)?;
+    client.request_text(request).await.map(drop).map_err(words)
+}
+
+/// The API server answers to somebody with rights: it lists namespaces.
+///
+/// # Errors
+/// Why it does not.
+pub async fn api_answers(client: &Client) -> Result<(), String> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    api.list(&ListParams::default()).await.map(drop).map_err(words)
+}
+
+/// So many nodes are there, and every one is ready.
+///
+/// # Errors
+/// How many there are, or which are not.
+pub async fn nodes_are_ready(client: &Client, count: usize) -> Result<(), String> {
+    let api: Api<Node> = Api::all(client.clone());
+    let nodes = api.list(&ListParams::default()).await.map_err(words)?.items;
+    let is_ready = |node: &Node| {
+        let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.any(|it| it.type_ == "Ready" && it.status == "True")
+    };
+    let not: Vec<_> = nodes
+        .iter()
+        .filter(|node| !is_ready(node))
+        .filter_map(|node| node.metadata.name.as_deref())
+        .collect();
+    match (nodes.len(), not.as_slice()) {
+        (there, []) if there == count => Ok(()),
+        (there, []) => Err(format!("{there} of {count} nodes have registered")),
+        (_, not) => Err(format!("not ready: {}", not.join(", "))),
+    }
+}
+
+/// All pods of a Deployment are available.
+///
+/// # Errors
+/// How many are.
+pub async fn is_available(client: &Client, namespace: &str, name: &str) -> Result<(), String> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let status = api.get(name).await.map_err(words)?;
+    let wanted = status.spec.and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = status.status.unwrap_or_default();
+    let available = status.available_replicas.unwrap_or(0);
+    if available == wanted {
+        return Ok(());
+    }
+    let made = status.replicas.unwrap_or(0);
+    Err(format!("{available} of {wanted} pods are available, {made} were made"))
+}
+
+/// Makes a Deployment of so many pods that answer with their names, as far apart as they can be, and a Service
+/// in front of them. What is there already is left as it is.
+///
+/// # Errors
+/// Why one cannot be made.
+pub async fn create(client: &Client, name: &str, pods: u32) -> Result<(), String> {
+    put::<Deployment>(&Api::namespaced(client.clone(), NAMESPACE), &answering(name, pods)).await?;
+    put::<Service>(
+        &Api::namespaced(client.clone(), NAMESPACE),
+        &json!({
+            "metadata": {"name": name},
+            "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
+        }),
+    )
+    .await
+}
+
+/// Removes what [`create`] made; its pods go with it, a moment later.
+///
+/// # Errors
+/// Why it cannot be removed.
+pub async fn remove(client: &Client, name: &str) -> Result<(), String> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+    let gone = deployments.delete(name, &DeleteParams::background()).await.map(drop);
+    gone.and(services.delete(name, &DeleteParams::default()).await.map(drop)).map_err(words)
+}
+
+/// A pod behind a Service asks for it by its DNS name, and one on another node answers. Where all of them are
+/// on one node, the one that asks may answer.
+///
+/// # Errors
+/// Who answered instead, or why nobody did.
+pub async fn answers_across_nodes(client: &Client, name: &str) -> Result<(), String> {
+    let pods = pods(client, name).await?;
+    let Placed { pod: asking, node: here } = first(&pods, name)?;
+    let elsewhere = |pod: &str| pods.iter().any(|other| other.pod == pod && other.node != *here);
+    let alone = pods.iter().all(|other| other.node == *here);
+    let url = format!("http://{name}.{NAMESPACE}.svc.cluster.local/");
+    let mut last = String::new();
+    for _ in 0..TURNS {
+        let answer = exec(client, asking, &["/pause", "get", &url]).await?;
+        let from = answer.trim();
+        if elsewhere(from) || (alone && from == asking) {
+            return Ok(());
+        }
+        from.clone_into(&mut last);
+    }
+    Err(format!("{asking} on {here} got {TURNS} answers, none from another node, the last of {last:?}"))
+}
+
+/// A command runs in a pod of a Deployment, and what it prints comes back.
+///
+/// # Errors
+/// Why it does not.
+pub async fn exec_works(client: &Client, name: &str) -> Result<(), String> {
+    let pods = pods(client, name).await?;
+    let Placed { pod, .. } = first(&pods, name)?;
+    let answer = exec(client, pod, &["/pause", "get", "http://127.0.0.1:8080/"]).await?;
+    if answer.trim() == pod { Ok(()) } else { Err(format!("{pod} printed {answer:?}")) }
+}
+
+/// The log of a pod of a Deployment can be read.
+///
+/// # Errors
+/// Why it cannot, or what it says instead.
+pub async fn log_reads(client: &Client, name: &str) -> Result<(), String> {
+    let found = pods(client, name).await?;
+    let Placed { pod, .. } = first(&found, name)?;
+    let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let log = api.logs(pod, &LogParams::default()).await.map_err(words)?;
+    if log.contains("serving as") { Ok(()) } else { Err(format!("the log of {pod} says {log:?}")) }
+}
+
+/// A pod, and the node that it is on.
+struct Placed {
+    pod: String,
+    node: String,
+}
+
+async fn pods(client: &Client, name: &str) -> Result<Vec<Placed>, String> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let ours = ListParams::default().labels(&format!("app={name}"));
+    let pods = api.list(&ours).await.map_err(words)?.items;
+    let placed = |pod: Pod| Some(Placed { pod: pod.metadata.name?, node: pod.spec?.node_name? });
+    Ok(pods.into_iter().filter_map(placed).collect())
+}
+
+fn first<'p>(pods: &'p [Placed], name: &str) -> Result<&'p Placed, String> {
+    pods.first().ok_or_else(|| format!("Deployment {name} has no pod"))
+}
+
+/// Creates an object; one that is there already is left as it is.
+pub(super) async fn put<K>(api: &Api<K>, object: &Value) -> Result<(), String>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let object: K = serde_json::from_value(object.clone()).map_err(words)?;
+    match api.create(&PostParams::default(), &object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(words(error)),
+    }
+}
+
+/// Pods that answer with their names.
+fn answering(name: &str, pods: u32) -> Value {
+    let labels = json!({"app": name});
+    json!({
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": pods,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "topologySpreadConstraints": [{
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "labelSelector": {"matchLabels": labels},
+                    }],
+                    "containers": [{
+                        "name": "answer",
+                        "image": IMAGE,
+                        "imagePullPolicy": "Never",
+                        "command": ["/pause", "serve"],
+                        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+                    }],
+                },
+            },
+        },
+    })
+}
+
+/// What a command in a pod prints.
+async fn exec(client: &Client, pod: &str, command: &[&str]) -> Result<String, String> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let both = AttachParams::default().stdin(false).stdout(true).stderr(true);
+    let mut process = api.exec(pod, command.iter().copied(), &both).await.map_err(words)?;
+    let (mut said, mut complained) = (String::new(), String::new());
+    if let Some(mut out) = process.stdout() {
+        out.read_to_string(&mut said).await.map_err(words)?;
+    }
+    if let Some(mut err) = process.stderr() {
+        err.read_to_string(&mut complained).await.map_err(words)?;
+    }
+    process.join().await.map_err(words)?;
+    if said.is_empty() {
+        Err(format!("`{}` in {pod}: {}", command.join(" "), complained.trim()))
+    } else {
+        Ok(said)
+    }
+}
+
+/// An error and its causes, each said once.
+pub(super) fn words(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
+}
