@@ -8,7 +8,7 @@ fn main() -> std::process::ExitCode {
 
 fn suite() -> Suite {
     let own = stack::suite().and(faults::suite()).and(startup::suite()).and(aware_2022::suite());
-    own.and(quorum::suite()).and(mixed::suite()).and(servers::suite())
+    own.and(quorum::suite()).and(mixed::suite()).and(kubernetes::suite()).and(servers::suite())
 }
 
 #[cfg(test)]

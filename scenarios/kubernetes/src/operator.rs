@@ -1,0 +1,197 @@
+//! The operator: does again and again what people do with a cluster, each with its own cadence, and answers for
+//! users whether it works.
+//!
+//! A task such as a Deployment takes seconds, so nobody waits for one: whoever asks is told what came of the last
+//! try, which fails when it takes longer than people would wait. Every try shakes hands anew, as users do who
+//! come with a connection of their own; controllers and kubelets do not.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::get,
+};
+use kube::Client;
+use notafter::{
+    pki::Credential,
+    runtime::kubernetes::{self, look},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stack::{
+    reply::{Answer, Failure},
+    service::{Role, Service},
+};
+use tokio::time::{sleep, timeout};
+
+/// The Deployment whose pods are there all the time, one for each node.
+const STANDING: &str = "standing";
+/// How long a new Deployment may take to become available, on a machine that is busy.
+const DEPLOYED: Duration = Duration::from_secs(12);
+/// Between two looks at something that is about to happen.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the operator can be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How many nodes the cluster has.
+    pub nodes: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { nodes: 1 }
+    }
+}
+
+/// The operator.
+#[derive(Debug)]
+pub struct Operator {
+    service: Arc<Service>,
+    settings: Settings,
+    tasks: [Task; 6],
+}
+
+/// Something that is done again and again.
+#[derive(Debug)]
+struct Task {
+    name: &'static str,
+    /// From the end of one try to the next.
+    pause: Duration,
+    /// How long a try may take.
+    patience: Duration,
+    /// What came of the last one.
+    last: Mutex<Result<(), String>>,
+}
+
+impl Task {
+    const fn new(name: &'static str, pause_ms: u64, patience_s: u64) -> Self {
+        let (pause, patience) = (Duration::from_millis(pause_ms), Duration::from_secs(patience_s));
+        Self { name, pause, patience, last: Mutex::new(Ok(())) }
+    }
+
+    /// Tries for ever.
+    async fn repeat<F: Future<Output = Result<(), String>>>(&self, body: impl Fn(u64) -> F) {
+        for number in 0.. {
+            let late = |_| Err(format!("no end after {} s", self.patience.as_secs()));
+            let done = timeout(self.patience, body(number)).await.unwrap_or_else(late);
+            self.ended(done);
+            sleep(self.pause).await;
+        }
+    }
+
+    fn ended(&self, done: Result<(), String>) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = done;
+    }
+
+    fn last(&self) -> Result<(), String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Role for Operator {
+    type Settings = Settings;
+
+    fn open(service: Arc<Service>, settings: Settings) -> Result<Self, String> {
+        let tasks = [
+            Task::new("api", 100, 3),
+            Task::new("nodes", 250, 5),
+            Task::new("deploy", 500, 15),
+            Task::new("service", 400, 10),
+            Task::new("logs", 250, 5),
+            Task::new("exec", 250, 5),
+        ];
+        for task in &tasks {
+            task.ended(Err("not tried yet".into()));
+        }
+        Ok(Self { service, settings, tasks })
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        Router::new().route("/v1/{task}", get(works)).with_state(self)
+    }
+
+    async fn work(self: Arc<Self>) {
+        let [api, nodes, deploy, service, logs, exec] = &self.tasks;
+        let count = self.settings.nodes;
+        let it = &*self;
+        let own = async {
+            it.stand().await;
+            tokio::join!(
+                service.repeat(async |_| look::answers_across_nodes(&it.client().await?, STANDING).await),
+                logs.repeat(async |_| look::log_reads(&it.client().await?, STANDING).await),
+                exec.repeat(async |_| look::exec_works(&it.client().await?, STANDING).await),
+            );
+        };
+        tokio::join!(
+            api.repeat(async |_| look::api_answers(&it.client().await?).await),
+            nodes.repeat(async |_| look::nodes_are_ready(&it.client().await?, count as usize).await),
+            deploy.repeat(|number| it.deploy(number)),
+            own,
+        );
+    }
+}
+
+/// Whether the last try of a task succeeded.
+async fn works(State(it): State<Arc<Operator>>, Path(name): Path<String>) -> Answer<Value> {
+    let task = it.tasks.iter().find(|task| task.name == name);
+    let task = task.ok_or_else(|| Failure::missing(format!("no task `{name}`")))?;
+    task.last().map_err(|why| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
+    Ok(Json(json!({ "works": name })))
+}
+
+impl Operator {
+    /// A client with no connection yet, and the credential that is there now.
+    async fn client(&self) -> Result<Client, String> {
+        let config = &self.service.config;
+        let known = config.known.get("api").and_then(|address| address.parse().ok());
+        let api = known.ok_or("nobody said where the API server is")?;
+        let folder = config.mounts.get("admin").ok_or("it has no mount `admin`")?;
+        let credential = Credential::read(folder).map_err(|error| error.to_string())?;
+        kubernetes::connect(api, &credential).await.map_err(|error| error.to_string())
+    }
+
+    /// Makes the pods that are there all the time, once all nodes are.
+    async fn stand(&self) {
+        let count = self.settings.nodes;
+        loop {
+            let made = async {
+                let client = self.client().await?;
+                look::nodes_are_ready(&client, count as usize).await?;
+                look::create(&client, STANDING, count).await?;
+                look::is_available(&client, "default", STANDING).await
+            };
+            match made.await {
+                Ok(()) => return,
+                Err(why) => self.service.log.say(&format!("pods of {STANDING}: {why}")),
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// A new Deployment becomes available. It is removed with the next try.
+    async fn deploy(&self, number: u64) -> Result<(), String> {
+        let name = format!("new-{number}");
+        let client = self.client().await?;
+        if let Some(before) = number.checked_sub(1) {
+            // One that could not be made cannot be removed.
+            let _ = look::remove(&client, &format!("new-{before}")).await;
+        }
+        look::create(&client, &name, 1).await?;
+        let until = Instant::now() + DEPLOYED;
+        while let Err(why) = look::is_available(&client, "default", &name).await {
+            if Instant::now() > until {
+                return Err(format!("{name} after {} s: {why}", DEPLOYED.as_secs()));
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! What the system is, and what its users keep doing.
+
+use notafter::{
+    runtime::kubernetes,
+    system::{Filled, Mount, Service, Span, System},
+    workload::{Operation, Workload},
+};
+use std::time::Duration;
+
+/// Issues what the operator and the users show to each other. Kubernetes knows nothing of it.
+const USERS: &str = "users";
+/// Nodes beside the control plane: a Service needs two to answer from another one.
+pub const WORKERS: usize = 1;
+/// What users do: each is one of the operator's tasks.
+pub const OPERATIONS: [&str; 6] = ["api", "nodes", "deploy", "service", "logs", "exec"];
+
+/// One control plane, one worker, and an operator.
+pub fn system() -> System {
+    let mut system = kubernetes::system(WORKERS, operator());
+    system.authorities.insert(0, USERS.into());
+    system
+}
+
+fn operator() -> Service {
+    let mut operator = kubernetes::admin("operator", "operator");
+    operator.mounts.insert(USERS.into(), Mount { authority: USERS.into(), filled: Filled::Beforehand });
+    operator.serves = USERS.into();
+    operator.restart.first = Span(Duration::from_millis(50));
+    operator.settings.insert("nodes".into(), i64::try_from(1 + WORKERS).unwrap_or(i64::MAX).into());
+    operator.settings.insert("renewal".into(), false.into());
+    operator
+}
+
+/// Users ask whether each task of the operator succeeds.
+pub fn users() -> Workload {
+    let operation = |name: &&str| Operation {
+        name: (*name).into(),
+        service: "operator".into(),
+        method: "GET".into(),
+        path: format!("/v1/{name}"),
+        body: None,
+        user_facing: true,
+    };
+    Workload { authority: USERS.into(), operations: OPERATIONS.iter().map(operation).collect(), ledger: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_makes_sense_and_survives_toml() {
+        let system = system();
+        system.validate().expect("valid");
+        assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
+    }
+}
