@@ -97,7 +97,7 @@ enum Command {
     Profile(profile::Args),
     /// Bring up a cluster of Kubernetes whose certificates are ours
     Kube(kube::Args),
-    /// Break the certificates of a namespace of your own Kubernetes for a while, and put them back
+    /// Break certificates of your own Kubernetes for a while, and put them back
     Break(breaking::Args),
     /// Put back what a run of `break` has changed, after it was killed
     Heal(heal::Args),
