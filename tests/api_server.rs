@@ -7,13 +7,14 @@ mod control_plane;
 
 use std::{process::ExitCode, time::Duration};
 
-use common::{Said, User, ignored_without};
+use common::{Said, User};
 use control_plane::{
-    ControlPlane, asset,
+    ControlPlane, block_on,
     company::{company, credential, secret},
+    trial,
 };
-use libtest_mimic::{Arguments, Completion, Trial};
-use notafter::{pki::Authority, testing::KUBERNETES};
+use libtest_mimic::{Arguments, Trial};
+use notafter::pki::Authority;
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -34,20 +35,6 @@ fn main() -> ExitCode {
         }),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn trial(name: &str, claim: fn()) -> Trial {
-    Trial::ignorable_test(name, move || {
-        if let Err(missing) = asset("kube-apiserver").and_then(|_| asset("etcd")) {
-            return ignored_without(KUBERNETES, missing);
-        }
-        claim();
-        Ok(Completion::Completed)
-    })
-}
-
-fn block_on(claim: impl Future<Output = ()>) {
-    tokio::runtime::Runtime::new().expect("a runtime").block_on(claim);
 }
 
 /// What was found, as JSON.

@@ -14,10 +14,10 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use common::{User, ignored_without, processes, wait};
-use control_plane::{ControlPlane, asset, company::company};
-use libtest_mimic::{Arguments, Completion, Trial};
-use notafter::{inventory::Certificate, testing::KUBERNETES};
+use common::{User, processes, wait};
+use control_plane::{ControlPlane, block_on, company::company, trial};
+use libtest_mimic::Arguments;
+use notafter::inventory::Certificate;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -50,20 +50,6 @@ fn main() -> ExitCode {
         }),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn trial(name: &str, claim: fn()) -> Trial {
-    Trial::ignorable_test(name, move || {
-        if let Err(missing) = asset("kube-apiserver").and_then(|_| asset("etcd")) {
-            return ignored_without(KUBERNETES, missing);
-        }
-        claim();
-        Ok(Completion::Completed)
-    })
-}
-
-fn block_on(claim: impl Future<Output = ()>) {
-    tokio::runtime::Runtime::new().expect("a runtime").block_on(claim);
 }
 
 /// The company, with a webhook whose service is in `shop`.

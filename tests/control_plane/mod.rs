@@ -18,9 +18,15 @@ use kube::{
         params::{ListParams, PostParams},
     },
 };
-use notafter::pki::{Authority, Credential, Identity, Validity};
+use libtest_mimic::{Completion, Trial};
+use notafter::{
+    pki::{Authority, Credential, Identity, Validity},
+    testing::KUBERNETES,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use super::common::ignored_without;
 
 /// The first start makes roles and namespaces, on a starved machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -66,6 +72,22 @@ pub fn asset(name: &str) -> Result<PathBuf, String> {
     let folder = std::env::var_os("NOTAFTER_KUBE_ASSETS").map(PathBuf::from).or_else(built);
     let path = folder.map(|folder| folder.join(name)).filter(|path| path.is_file());
     path.ok_or_else(|| format!("{name} is missing; ci/setup kubernetes builds it"))
+}
+
+/// A trial that is ignored where the programs are missing, unless `NOTAFTER_REQUIRE` names them.
+pub fn trial(name: &str, claim: fn()) -> Trial {
+    Trial::ignorable_test(name, move || {
+        if let Err(missing) = asset("kube-apiserver").and_then(|_| asset("etcd")) {
+            return ignored_without(KUBERNETES, missing);
+        }
+        claim();
+        Ok(Completion::Completed)
+    })
+}
+
+/// Runs a claim to its end.
+pub fn block_on(claim: impl Future<Output = ()>) {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(claim);
 }
 
 impl ControlPlane {
