@@ -57,11 +57,9 @@ pub fn zoo(exhibits: &[Exhibit<'_>], style: Style) -> String {
             }
         }
     }
-    let letters: Vec<String> = (b'A'..=b'Z').map(|letter| char::from(letter).to_string()).collect();
-    let header: Vec<&str> = ["defect", "under"]
-        .into_iter()
-        .chain(letters.iter().map(String::as_str).take(columns.len()))
-        .collect();
+    let letters: Vec<String> = (0..columns.len()).map(letters_of).collect();
+    let header: Vec<&str> =
+        ["defect", "under"].into_iter().chain(letters.iter().map(String::as_str)).collect();
     let mut matrix = table(style, &header);
     for row in &defective {
         let marks = columns.iter().map(|name| Cell::new(row.mark(name).word()));
@@ -73,6 +71,13 @@ pub fn zoo(exhibits: &[Exhibit<'_>], style: Style) -> String {
     let marks =
         "  X caught, as it must; \u{b7} passed; MISSED it is named for it, BLAMED it is not; ? cannot tell";
     format!("{}\n{legend}\n{marks}\n\n{}{}", lines(&matrix), of_defects(&defective), of_sound(&sound))
+}
+
+/// What a column is called, from 0: A to Z, then AA and on, as in a spreadsheet.
+fn letters_of(column: usize) -> String {
+    let last = char::from(b'A' + u8::try_from(column % 26).unwrap_or_default());
+    let before = column.checked_sub(26).map(|rest| letters_of(rest / 26)).unwrap_or_default();
+    format!("{before}{last}")
 }
 
 fn of_defects(rows: &[&Row<'_>]) -> String {
@@ -182,6 +187,11 @@ mod tests {
             .map(|(defect, history)| Exhibit { defect: Some(*defect).filter(|one| !one.is_empty()), history })
             .collect();
         insta::assert_snapshot!(zoo(&exhibits, Style::default()));
+    }
+
+    #[test]
+    fn columns_do_not_run_out_of_names() {
+        assert_eq!([0, 25, 26, 51, 52].map(letters_of), ["A", "Z", "AA", "AZ", "BA"]);
     }
 
     #[test]
