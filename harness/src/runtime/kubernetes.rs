@@ -20,6 +20,7 @@ mod files;
 mod health;
 mod init;
 pub mod look;
+mod machine;
 mod manifests;
 mod node;
 
@@ -102,6 +103,7 @@ pub(super) fn dispatch() {
 pub async fn available() -> Result<()> {
     let docker = engine::connect()?;
     engine::check(&docker).await?;
+    machine::check(&docker).await?;
     node::image(&docker).await
 }
 

@@ -26,23 +26,30 @@ const INSTALL: &str = "ci/setup installs and starts it on Debian; \
 
 /// A client of the local engine. Somebody listens, but nothing is asked yet.
 pub(in crate::runtime) fn connect() -> Result<Docker> {
-    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    let host = host.unwrap_or_else(|| format!("unix://{SOCKET}"));
-    let Some(path) = host.strip_prefix("unix://") else {
-        return Err(Error::missing(format!("no local Docker: DOCKER_HOST is {host}")).hint(
-            "folders of a run are mounted into its containers: unset DOCKER_HOST, or give a unix:// one",
-        ));
-    };
-    let reached = UnixStream::connect(path).map(drop).map_err(|error| {
+    socket()?;
+    Docker::connect_with_unix(&path()?, REQUEST_LIMIT.as_secs(), API_DEFAULT_VERSION)
+        .map_err(|error| no_answer(error.into()))
+}
+
+/// A connection to where the engine listens, on which nothing has been said.
+pub(in crate::runtime) fn socket() -> Result<UnixStream> {
+    let path = path()?;
+    UnixStream::connect(&path).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::PermissionDenied => "`sudo usermod -aG docker $USER` and a new login give permission",
             _ => INSTALL,
         };
         Error::missing(format!("no Docker: cannot connect to {path}")).because(error).hint(hint)
-    });
-    reached.and_then(|()| {
-        Docker::connect_with_unix(path, REQUEST_LIMIT.as_secs(), API_DEFAULT_VERSION)
-            .map_err(|error| no_answer(error.into()))
+    })
+}
+
+fn path() -> Result<String> {
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    let host = host.unwrap_or_else(|| format!("unix://{SOCKET}"));
+    host.strip_prefix("unix://").map(str::to_owned).ok_or_else(|| {
+        Error::missing(format!("no local Docker: DOCKER_HOST is {host}")).hint(
+            "folders of a run are mounted into its containers: unset DOCKER_HOST, or give a unix:// one",
+        )
     })
 }
 
