@@ -73,7 +73,7 @@ async fn a_cluster_is_whole_and_leaves_nothing() -> Result<(), String> {
 }
 
 async fn whole_life(folder: &RunFolder) -> Result<()> {
-    let spec = Spec { workers: 2, validity: Validity::lasting(HOUR) };
+    let spec = Spec { workers: 2, validity: Validity::lasting(HOUR), patience: None };
     let cluster = kubernetes::up(&spec, folder).await?;
     cluster.whole(6, LIMIT).await?;
     kubeadm_sees_each_certificate(&cluster).await?;

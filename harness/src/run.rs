@@ -153,7 +153,7 @@ impl RunFolder {
         [self.services(), self.path.join("undo")]
     }
 
-    fn services(&self) -> PathBuf {
+    pub(crate) fn services(&self) -> PathBuf {
         self.path.join("services")
     }
 }

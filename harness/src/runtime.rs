@@ -51,8 +51,8 @@ pub enum Runtime {
     Processes,
     /// Docker containers on a network of their own. Needs a local Docker Engine.
     Containers,
-    /// A real Kubernetes in containers, whose control plane is the system. Needs a local Docker Engine and the
-    /// image of nodes.
+    /// A real Kubernetes in containers: the system is its control plane, or a Deployment for each service. Needs
+    /// a local Docker Engine and the image of nodes.
     Kubernetes,
 }
 
@@ -107,7 +107,7 @@ impl Runtime {
             Self::Processes | Self::Containers => {
                 &[Restart, Kill, Pause, Install, MoveClock, RunInstalled, RunPrograms]
             }
-            Self::Kubernetes => &[Restart, Kill, Pause, Install, RunControlPlane],
+            Self::Kubernetes => &[Restart, Kill, Pause, Install, MoveClock, RunPrograms, RunControlPlane],
         }
     }
 
@@ -221,6 +221,8 @@ struct Pod {
     /// Where it is asked for its health, as seen from the host.
     health: SocketAddr,
     supervisor: mpsc::Sender<Request>,
+    /// The file that says from where it calls others, if that is another address at each start.
+    source: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -250,6 +252,15 @@ impl Cluster {
         let address = self.address(&hop.server)?;
         let port = self.system.entrance(hop).map_or(address.port(), |(_, port)| port);
         Ok(SocketAddr::new(address.ip(), port))
+    }
+
+    /// From where a service calls others now, as they see it; none if nobody can tell.
+    pub fn source(&self, service: &str) -> Option<IpAddr> {
+        let pod = self.pods.get(service)?;
+        match &pod.source {
+            Some(file) => std::fs::read_to_string(file).ok()?.trim().parse().ok(),
+            None => Some(pod.address),
+        }
     }
 
     /// New authorities for its system, whose certificates name each service by its address, too: some of

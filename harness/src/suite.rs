@@ -6,6 +6,7 @@ use crate::{
     history::RunInfo,
     multicall::Program,
     profile::Server,
+    runtime::Runtime,
     scenario::Scenario,
     system::{Span, System},
     workload::Workload,
@@ -102,6 +103,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What is usual in a runtime. A pod of Kubernetes takes seconds to come: there a minute takes 200 ms.
+    pub fn on(runtime: Runtime) -> Self {
+        match runtime {
+            Runtime::Processes | Runtime::Containers => Self::default(),
+            Runtime::Kubernetes => Self { minute: Span(Duration::from_millis(200)), ..Self::default() },
+        }
+    }
+
     /// What a run was told, as its history says.
     pub fn of(info: &RunInfo) -> Self {
         let minute = match info.minute_us {

@@ -11,7 +11,8 @@
 //!
 //! A runtime that is missing is ignored with the reason, unless `NOTAFTER_REQUIRE` lists it
 //! (`NOTAFTER_REQUIRE=containers`). `NOTAFTER_TEST_JOBS` is how many runs there are at once, by
-//! default one for every two cores: a run that has to wait for a core measures that wait.
+//! default one for every two cores, or two where their systems are small: a run that has to wait for a core
+//! measures that wait.
 
 mod trial;
 
@@ -28,9 +29,9 @@ use crate::{
     report,
     run::{RunFolder, state_folder},
     runner::{self, Plan},
-    runtime::Runtime,
+    runtime::{Runtime, kubernetes},
     scenario::Scenario,
-    suite::{Settings, Suite},
+    suite::{Settings, Suite, Template},
     system::System,
 };
 
@@ -121,7 +122,7 @@ pub fn starts_in_any_order(system: &System, strength: Strength) -> Vec<Trial> {
     };
     let choice = Choice { strength, ..Choice::default() };
     let test = |runtime| orders(runtime, system.clone(), choice.clone(), Limits::default(), judge);
-    let able = |runtime: &Runtime| runtime.cannot_run(system).is_none();
+    let able = |runtime: &Runtime| runtime.cannot_run(system).is_none() && is_tested(*runtime, system);
     Runtime::ALL.into_iter().filter(able).map(test).collect()
 }
 
@@ -176,11 +177,23 @@ pub fn orders(
 fn scenarios(suite: &Suite) -> impl Iterator<Item = Trial> {
     let templates = suite.templates.iter().cloned();
     templates.flat_map(|template| {
-        Runtime::ALL.into_iter().map(move |runtime| {
-            let template = template.clone();
-            Trial::of(runtime, template.name.clone(), move || template.scenario(&Settings::default()))
-        })
+        let system = (template.system)();
+        let runtimes = Runtime::ALL.into_iter().filter(move |runtime| is_tested(*runtime, &system));
+        runtimes.map(move |runtime| of_template(runtime, template.clone()))
     })
+}
+
+/// Whether all scenarios on this system are tested there. What runs as pods takes a cluster of Kubernetes for
+/// each: a crate says for which it is worth it, with [`of_template`].
+fn is_tested(runtime: Runtime, system: &System) -> bool {
+    runtime != Runtime::Kubernetes || kubernetes::is_control_plane(system)
+}
+
+/// A test that a scenario, with the settings that are usual there, gives the verdict that it must give in a runtime.
+pub fn of_template(runtime: Runtime, template: Template) -> Trial {
+    let services = (template.system)().services.len();
+    Trial::of(runtime, template.name.clone(), move || template.scenario(&Settings::on(runtime)))
+        .starting(services)
 }
 
 /// How many runs there are at once.

@@ -118,7 +118,7 @@ async fn watch(service: String, cluster: Arc<Cluster>, recorder: Recorder) {
             recorder.record(What::ClockSeen { service: service.clone(), ahead_ms });
         }
         let clients = status.map(|status| status.clients).unwrap_or_default();
-        let address = |service: &str| cluster.address(service).ok().map(|own| own.ip());
+        let address = |service: &str| cluster.source(service);
         for (key, leaf) in shown_by_themselves(cluster.system(), &clients, address) {
             if seen.get(&key) != Some(leaf) {
                 let (service, mount) = key.clone();

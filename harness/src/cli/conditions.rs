@@ -36,9 +36,9 @@ pub struct Conditions {
 /// How scenarios run, wherever they do.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Manner {
-    /// What one minute of the incident takes
-    #[arg(long, value_name = "1m=SPAN", default_value = "1m=50ms")]
-    scale: Scale,
+    /// What one minute of the incident takes [default: 1m=50ms, and 1m=200ms on kubernetes]
+    #[arg(long, value_name = "1m=SPAN")]
+    scale: Option<Scale>,
 
     /// Run on the system in this TOML file (see `show`)
     #[arg(long, value_name = "FILE")]
@@ -60,16 +60,17 @@ pub struct Jobs {
 impl Conditions {
     /// What a scenario is told.
     pub fn settings(&self) -> Settings {
-        Settings { minute: self.manner.scale.minute, seed: self.seed }
+        let usual = Settings::on(self.runtime);
+        Settings { minute: self.manner.scale.map_or(usual.minute, |scale| scale.minute), seed: self.seed }
     }
 
     /// The command that does the same again: `verb`, then these conditions.
     pub fn again(&self, verb: &[&str]) -> String {
-        let Manner { scale, system, out } = &self.manner;
+        let Manner { system, out, .. } = &self.manner;
         let mut words = vec![quote::me()];
         words.extend(verb.iter().map(|word| (*word).to_owned()));
         words.extend(["--on".into(), self.runtime.name().into(), "--seed".into(), self.seed.to_string()]);
-        words.extend(["--scale".into(), format!("1m={}", scale.minute)]);
+        words.extend(["--scale".into(), format!("1m={}", self.settings().minute)]);
         for (option, path) in [("--system", system), ("--out", out)] {
             if let Some(path) = path {
                 words.extend([option.into(), path.to_string_lossy().into_owned()]);

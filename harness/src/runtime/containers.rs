@@ -5,12 +5,12 @@
 //!         \-- TCP to the container's address ----------------------------------------/
 //! ```
 
-mod control;
+pub(super) mod control;
 pub(super) mod elf;
 pub(super) mod engine;
 pub(crate) mod foreign;
 mod image;
-mod init;
+pub(super) mod init;
 mod leftovers;
 mod pod;
 
@@ -102,7 +102,10 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
         let address =
             address.ok_or_else(|| Error::new(format!("the container of `{service}` has no address")))?;
         place.bridges.push(bridge.abort_handle());
-        pods.insert(service, Pod { address, health: SocketAddr::new(address, HEALTH_PORT), supervisor });
+        pods.insert(
+            service,
+            Pod { address, health: SocketAddr::new(address, HEALTH_PORT), supervisor, source: None },
+        );
     }
     Ok(Cluster {
         system: system.clone(),

@@ -10,7 +10,8 @@
 //! A node is laid out as kubeadm lays it out, so an engineer finds what they know, and `kubeadm certs`
 //! works in it. Programs come from the image that `ci/setup kubernetes` makes; nothing is pulled.
 //!
-//! The system of a scenario is the control plane itself: its components are the services.
+//! The system of a scenario is the control plane itself: its components are the services. Or it is made of
+//! programs, and each service is a Deployment: see `pods`.
 
 mod access;
 mod charge;
@@ -23,6 +24,8 @@ pub mod look;
 mod machine;
 mod manifests;
 mod node;
+mod pods;
+mod workload;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -34,7 +37,7 @@ use std::{
 use futures_util::future::try_join_all;
 use testcontainers::bollard::{Docker, models::NetworkCreateRequest};
 
-pub(super) use self::cluster::{Nodes, Place, create};
+pub(super) use self::cluster::{Nodes, Place};
 pub use self::{
     component::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA, admin, system},
     files::Files,
@@ -42,8 +45,10 @@ pub use self::{
 use super::containers::{self, elf, engine};
 use crate::{
     error::{Context, Error, Result},
+    history::Recorder,
     pki::{Credential, Pki, Validity},
     run::RunFolder,
+    runtime::Cluster,
     system::System,
 };
 
@@ -59,6 +64,9 @@ pub struct Spec {
     pub workers: usize,
     /// From when to when its leaf certificates are valid.
     pub validity: Validity,
+    /// How long a kubelet waits at most before it starts again what crashed, from 1 s on; as usual, which is
+    /// from 10 s to 5 min, if none.
+    pub patience: Option<Duration>,
 }
 
 /// A cluster of Kubernetes that is up. Dropped without [`Kubernetes::tear_down`] it is removed all the
@@ -87,7 +95,7 @@ struct Member {
 impl Default for Spec {
     /// Two workers, and a year, as kubeadm has it.
     fn default() -> Self {
-        Self { workers: 2, validity: Validity::lasting(Duration::from_hours(365 * 24)) }
+        Self { workers: 2, validity: Validity::lasting(Duration::from_hours(365 * 24)), patience: None }
     }
 }
 
@@ -105,6 +113,15 @@ pub async fn available() -> Result<()> {
     engine::check(&docker).await?;
     machine::check(&docker).await?;
     node::image(&docker).await
+}
+
+/// Makes a place for every service of a system: a control plane itself, or pods in a cluster that is up.
+pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recorder) -> Result<Cluster> {
+    if is_control_plane(system) {
+        cluster::create(system, folder, recorder).await
+    } else {
+        pods::create(system, folder, recorder).await
+    }
 }
 
 /// A client of the API server at this address that shows a credential. It has no connection yet.
@@ -127,12 +144,17 @@ pub fn is_control_plane(system: &System) -> bool {
 /// If it cannot be made, or its API does not answer in a minute; what was made is removed, and the logs
 /// are in the run's folder.
 pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
+    up_sharing(spec, folder, &[]).await
+}
+
+/// The same, with folders of the host that every node has, too, each at a place of its own.
+async fn up_sharing(spec: &Spec, folder: &RunFolder, shared: &[(PathBuf, &str)]) -> Result<Kubernetes> {
     let system = system(spec.workers, admin("admin", "admin"));
-    let (place, docker, members) = start_nodes(&system, folder).await?;
+    let (place, docker, members) = start_nodes(&system, folder, shared).await?;
     let pki = files::authorities(&system, &members)?;
     for member in &members {
         let mut files = mint(&system, &pki, &members, &member.name, spec.validity)?;
-        files.extend(manifests::node(member)?);
+        files.extend(manifests::node(member, spec.patience)?);
         if member.number == 0 {
             files.extend(files::of_accounts()?);
             files.extend(manifests::control_plane(member)?);
@@ -156,7 +178,11 @@ pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
 const SUPER_ADMIN: &str = "/etc/kubernetes/super-admin.conf";
 
 /// The containers of all nodes of a system, on a network of the run's own. They wait for their files.
-async fn start_nodes(system: &System, folder: &RunFolder) -> Result<(Containers, Docker, Vec<Member>)> {
+async fn start_nodes(
+    system: &System,
+    folder: &RunFolder,
+    shared: &[(PathBuf, &str)],
+) -> Result<(Containers, Docker, Vec<Member>)> {
     if !crate::multicall::ready() {
         return Err(Error::new(
             "this executable did not begin with notafter::multicall::dispatch, so it cannot be a node",
@@ -165,7 +191,7 @@ async fn start_nodes(system: &System, folder: &RunFolder) -> Result<(Containers,
     let docker = engine::connect()?;
     node::image(&docker).await?;
     let place = Containers { run: folder.id().to_owned(), given_back: AtomicBool::new(false) };
-    let network = format!("notafter-{}", folder.id());
+    let network = network_of(folder);
     let request = NetworkCreateRequest {
         name: network.clone(),
         labels: Some(engine::labels(folder.id())),
@@ -180,9 +206,14 @@ async fn start_nodes(system: &System, folder: &RunFolder) -> Result<(Containers,
         }
     }
     let names = names.into_iter().enumerate();
-    let starts = names.map(|(number, name)| node::start(&docker, folder, &network, number, name));
+    let starts = names.map(|(number, name)| node::start(&docker, folder, shared, &network, number, name));
     let members = try_join_all(starts).await?;
     Ok((place, docker, members))
+}
+
+/// The network that the nodes of a run have for themselves.
+fn network_of(folder: &RunFolder) -> String {
+    format!("notafter-{}", folder.id())
 }
 
 impl Kubernetes {

@@ -54,7 +54,7 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
         let (supervisor, requests) = mpsc::channel(4);
         supervisors.spawn(supervise(launch, requests, observer(recorder, &service.name)));
         let health = SocketAddr::new(address, HEALTH_PORT);
-        pods.insert(service.name.clone(), Pod { address, health, supervisor });
+        pods.insert(service.name.clone(), Pod { address, health, supervisor, source: None });
     }
     Ok(Cluster {
         system: system.clone(),

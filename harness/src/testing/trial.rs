@@ -17,8 +17,13 @@ use crate::{
 pub struct Trial {
     name: String,
     runtime: Option<Runtime>,
+    /// How many services it starts, if that is known.
+    services: Option<usize>,
     body: Body,
 }
+
+/// A system of so few services spends most of a run waiting: another one fits beside it.
+const FEW: usize = 4;
 
 /// Why a test was not done, if it was not, or the words of its failure.
 type Outcome = Result<Option<String>, String>;
@@ -31,7 +36,7 @@ impl Trial {
         F: Future<Output = Result<(), String>> + 'static,
     {
         let body: Body = Box::new(|| Box::pin(async { body().await.map(|()| None) }));
-        Self { name: name.into(), runtime: None, body }
+        Self { name: name.into(), runtime: None, services: None, body }
     }
 
     /// The same, where something may be missing: it says why it was not done, if it was not.
@@ -39,7 +44,7 @@ impl Trial {
     where
         F: Future<Output = Result<Option<String>, String>> + 'static,
     {
-        Self { name: name.into(), runtime: None, body: Box::new(|| Box::pin(body())) }
+        Self { name: name.into(), runtime: None, services: None, body: Box::new(|| Box::pin(body())) }
     }
 
     /// A test of one's own that needs `what` beside a runtime, which is `missing` for a reason or is not. It
@@ -79,7 +84,7 @@ impl Trial {
             }
         };
         let name = format!("{}::{}", name.into(), runtime.name());
-        Self { name, runtime: Some(runtime), body: Box::new(|| Box::pin(body())) }
+        Self { name, runtime: Some(runtime), services: None, body: Box::new(|| Box::pin(body())) }
     }
 
     /// A test of one's own in a runtime. The name of the test is `{name}::{runtime}`; it is ignored if the
@@ -96,18 +101,23 @@ impl Trial {
         Self { runtime: Some(runtime), ..trial }
     }
 
+    /// The same, which starts a system of so many services.
+    pub(super) fn starting(self, services: usize) -> Self {
+        Self { services: Some(services), ..self }
+    }
+
     /// For libtest's arguments and output.
     pub(super) fn on(self, bench: &Arc<Bench>) -> libtest_mimic::Trial {
-        let Self { name, runtime, body } = self;
+        let Self { name, runtime, services, body } = self;
         let bench = bench.clone();
         libtest_mimic::Trial::ignorable_test(name, move || {
             let outcome = bench.tokio.block_on(async {
                 if let Some(why) = bench.missing(runtime).await? {
                     return Ok(Some(why));
                 }
+                let weight = bench.weight(runtime, services);
                 // First come, first served, so that heavy ones do not starve.
-                let _turn =
-                    bench.room.acquire_many(bench.weight(runtime)).await.map_err(|gone| gone.to_string())?;
+                let _turn = bench.room.acquire_many(weight).await.map_err(|gone| gone.to_string())?;
                 // A panic is a failure of this one only.
                 let done = AssertUnwindSafe(async { body().await }).catch_unwind().await;
                 done.unwrap_or_else(|panic| Err(format!("panicked: {}", words_of(&*panic))))
@@ -161,9 +171,11 @@ impl Bench {
     }
 
     /// What a test takes of the room. Containers are started by a daemon, which takes cores, too.
-    fn weight(&self, runtime: Option<Runtime>) -> u32 {
+    fn weight(&self, runtime: Option<Runtime>, services: Option<usize>) -> u32 {
+        let is_small = services.is_some_and(|count| count <= FEW);
         let halves = match runtime {
             None => 1,
+            Some(Runtime::Processes | Runtime::Containers) if is_small => 1,
             Some(Runtime::Processes) => 2,
             Some(Runtime::Containers) => 3,
             // A cluster of its own, which wants all that there is.

@@ -26,7 +26,7 @@ const SOCKET: &str = "control.sock";
 /// What comes out of a container.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Said {
+pub(in crate::runtime) enum Said {
     /// What its supervisor saw.
     Changed(ProcessChange),
     /// The answer to the oldest order that has none.
@@ -34,31 +34,31 @@ pub(super) enum Said {
 }
 
 /// One end of the line.
-pub(super) struct Line {
+pub(in crate::runtime) struct Line {
     lines: Lines<BufReader<OwnedReadHalf>>,
     write: OwnedWriteHalf,
 }
 
 /// The harness's end. The container does not have to be there yet.
-pub(super) fn listen(folder: &Path) -> io::Result<UnixListener> {
+pub(in crate::runtime) fn listen(folder: &Path) -> io::Result<UnixListener> {
     let open = File::open(folder)?;
     // The address of a unix socket has 108 bytes at most; the folder's own path may be longer.
     UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", open.as_raw_fd()))
 }
 
 /// The container's end.
-pub(super) async fn connect(folder: &Path) -> io::Result<Line> {
+pub(in crate::runtime) async fn connect(folder: &Path) -> io::Result<Line> {
     Ok(Line::new(UnixStream::connect(folder.join(SOCKET)).await?))
 }
 
 impl Line {
-    pub(super) fn new(stream: UnixStream) -> Self {
+    pub(in crate::runtime) fn new(stream: UnixStream) -> Self {
         let (read, write) = stream.into_split();
         Self { lines: BufReader::new(read).lines(), write }
     }
 
     /// Carries orders into the container, and what it says out of it, until either side ends.
-    pub(super) async fn carry(
+    pub(in crate::runtime) async fn carry(
         mut self,
         mut requests: mpsc::Receiver<Request>,
         mut changed: impl FnMut(ProcessChange),
@@ -87,8 +87,8 @@ impl Line {
     }
 
     /// Hands orders to a supervisor, one after another, and says what it answers and sees, until the
-    /// harness ends.
-    pub(super) async fn obey(
+    /// harness ends or nobody is left who sees anything.
+    pub(in crate::runtime) async fn obey(
         mut self,
         supervisor: &mpsc::Sender<Request>,
         mut changes: mpsc::UnboundedReceiver<ProcessChange>,
@@ -98,7 +98,11 @@ impl Line {
             tokio::select! {
                 // What led to an answer is said before it.
                 biased;
-                Some(change) = changes.recv() => say(&mut self.write, &Said::Changed(change)).await?,
+                change = changes.recv() => match change {
+                    Some(change) => say(&mut self.write, &Said::Changed(change)).await?,
+                    // Nothing will change any more.
+                    None => break,
+                },
                 done = async { doing.as_mut().expect("guarded").await }, if doing.is_some() => {
                     doing = None;
                     let done = done.unwrap_or_else(|_| Err("its supervisor has ended".into()));
@@ -113,6 +117,13 @@ impl Line {
                     doing = Some(done);
                 }
             }
+        }
+        match doing {
+            Some(done) => {
+                let done = done.await.unwrap_or_else(|_| Err("its supervisor has ended".into()));
+                say(&mut self.write, &Said::Answered(done)).await
+            }
+            None => Ok(()),
         }
     }
 }

@@ -29,6 +29,8 @@ use crate::{
 const API_LIMIT: Duration = Duration::from_mins(1);
 /// An API server that answers may still be setting up what an object needs.
 const ADDON_LIMIT: Duration = Duration::from_secs(20);
+/// From the first answer of the API to nodes and names, on a machine that is busy.
+const SETTLED: Duration = Duration::from_mins(2);
 /// No single look takes longer, or what it looks at hangs.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -82,6 +84,12 @@ async fn with(kubeconfig: Kubeconfig, what: impl Fn() -> String) -> Result<Clien
 /// Waits until the API is ready.
 pub(super) async fn answers(client: &Client) -> Result<()> {
     holds("the API answers", API_LIMIT, || look::api_is_ready(client)).await
+}
+
+/// Waits until a cluster can take pods that know each other by name.
+pub(super) async fn settled(client: &Client, nodes: usize) -> Result<()> {
+    holds("every node is ready", SETTLED, || look::nodes_are_ready(client, nodes)).await?;
+    holds("cluster DNS is available", SETTLED, || look::is_available(client, SYSTEM, "coredns")).await
 }
 
 /// What kubeadm puts into a new cluster: who may do everything, its own configuration, cluster DNS.

@@ -58,6 +58,10 @@ pub(in crate::runtime) struct Place {
 }
 
 impl Place {
+    pub(super) fn of(nodes: Arc<Nodes>, containers: Containers, tasks: JoinSet<()>) -> Self {
+        Self { nodes, containers, tasks }
+    }
+
     /// Ends everything beside the cluster, and removes that.
     pub(in crate::runtime) async fn give_back(mut self) -> Result<()> {
         self.tasks.shutdown().await;
@@ -66,12 +70,8 @@ impl Place {
 }
 
 /// Starts the nodes of a control plane. They wait for the first order to start their kubelets.
-pub(in crate::runtime) async fn create(
-    system: &System,
-    folder: &RunFolder,
-    recorder: &Recorder,
-) -> Result<Cluster> {
-    let (containers, docker, members) = start_nodes(system, folder).await?;
+pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recorder) -> Result<Cluster> {
+    let (containers, docker, members) = start_nodes(system, folder, &[]).await?;
     let (folder, set_up) = (folder.clone(), OnceLock::new());
     let nodes = Arc::new(Nodes { docker, folder, members, set_up });
     for (path, text) in files::of_accounts()? {
@@ -168,7 +168,7 @@ impl<'a> Making<'a> {
             system: self.system.clone(),
         };
         self.tasks.spawn(watcher.serve(listener));
-        self.pods.insert(service.name.clone(), Pod { address, health, supervisor });
+        self.pods.insert(service.name.clone(), Pod { address, health, supervisor, source: None });
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl<'a> Making<'a> {
         let (supervisor, requests) = mpsc::channel(4);
         self.tasks.spawn(supervise(launch, requests, observer(self.recorder, &service.name)));
         let health = SocketAddr::new(address, HEALTH_PORT);
-        self.pods.insert(service.name.clone(), Pod { address, health, supervisor });
+        self.pods.insert(service.name.clone(), Pod { address, health, supervisor, source: None });
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl<'a> Making<'a> {
         });
         let kubelet = kubelet.and_then(|service| Some(self.pods.get(&service.name)?.supervisor.clone()));
         self.tasks.spawn(set_up(self.nodes.clone(), kubelet));
-        let place = Place { nodes: self.nodes.clone(), containers, tasks: self.tasks };
+        let place = Place::of(self.nodes.clone(), containers, self.tasks);
         Cluster {
             system: self.system.clone(),
             runtime: Runtime::Kubernetes,
@@ -293,7 +293,7 @@ impl Nodes {
     /// Gives a node what it needs to start its kubelet.
     pub(super) fn begin(&self, member: usize) -> Result<()> {
         let member = &self.members[member];
-        node::lay_out(&self.folder, member, &self.members, manifests::node(member)?)
+        node::lay_out(&self.folder, member, &self.members, manifests::node(member, None)?)
     }
 
     /// What is there already is left as it is: who watches a file takes every write for a change.

@@ -1,6 +1,6 @@
 //! What runs in a cluster, as data: static pods of the control plane, configurations, addons.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -45,9 +45,10 @@ pub(super) fn static_pod(component: Component, node: &Member, start: u32) -> Res
         .context(|| format!("cannot write the manifest of {pod}"))
 }
 
-/// What a node is told of itself before its programs start.
-pub(super) fn node(node: &Member) -> Result<Files> {
-    let kubelet = serde_saphyr::to_string(&json!({
+/// What a node is told of itself before its programs start. `patience` is how long its kubelet waits at most
+/// before it starts again what crashed; five minutes if nobody says.
+pub(super) fn node(node: &Member, patience: Option<Duration>) -> Result<Files> {
+    let mut kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "authentication": {
@@ -73,15 +74,22 @@ pub(super) fn node(node: &Member) -> Result<Files> {
         "nodeStatusUpdateFrequency": "2s",
         // The disk of whoever runs this is none of the cluster's business.
         "evictionHard": {"memory.available": "1Mi", "nodefs.available": "1Mi", "imagefs.available": "1Mi"},
-    }))
-    .context(|| "cannot write the kubelet's configuration".into())?;
+    });
+    if let Some(patience) = patience {
+        kubelet["featureGates"] = json!({"KubeletCrashLoopBackOffMax": true});
+        kubelet["crashLoopBackOff"] =
+            json!({"maxContainerRestartPeriod": format!("{}s", patience.as_secs())});
+    }
+    let kubelet =
+        serde_saphyr::to_string(&kubelet).context(|| "cannot write the kubelet's configuration".into())?;
     let network = json!({
         "cniVersion": "0.3.1",
         "name": "notafter",
         "plugins": [
             {
                 "type": "ptp",
-                "ipMasq": true,
+                // Whoever is called sees which pod calls, on another node, too.
+                "ipMasq": false,
                 "ipam": {
                     "type": "host-local",
                     "ranges": [[{"subnet": pods_of(node.number)}]],

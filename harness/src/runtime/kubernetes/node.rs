@@ -50,6 +50,7 @@ pub(super) async fn image(docker: &Docker) -> Result<()> {
 pub(super) async fn start(
     docker: &Docker,
     folder: &RunFolder,
+    shared: &[(PathBuf, &str)],
     network: &str,
     number: usize,
     name: String,
@@ -69,6 +70,7 @@ pub(super) async fn start(
         bind(&pods, "/var/log/pods"),
     ];
     binds.extend(MOUNTS.map(|(place, inside)| bind(&home.join(place), inside)));
+    binds.extend(shared.iter().map(|(from, to)| bind(from, to)));
     let all = |values: &[&str]| Some(values.iter().map(|value| (*value).to_owned()).collect());
     let host = HostConfig {
         network_mode: Some(network.to_owned()),

@@ -1,0 +1,271 @@
+//! A system of programs on Kubernetes: each service is a Deployment of one pod behind a Service.
+//!
+//! ```text
+//! harness --- folder of the service, mounted into its pod ------> credentials, data, control socket
+//!        \--- kube-rs: scale, delete --------------------------> Deployment --> pod: this executable
+//!         \-- TCP to an address of the Service's own -> kube-proxy ----------/
+//! pods ------ TCP to the Service, by its name in DNS -> kube-proxy ----------/
+//! ```
+//!
+//! A Service leads to its pod whether that is ready or not: that a certificate has expired has to be seen by
+//! whoever calls, and not only by the kubelet.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service as Front};
+use kube::Api;
+use serde_json::{Value, json};
+use testcontainers::bollard::{Docker, query_parameters::InspectNetworkOptions};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::{
+    Kubernetes, Nodes, Spec, access,
+    cluster::Place,
+    look, manifests, node, up_sharing,
+    workload::{NAMESPACE, Workload},
+};
+use crate::{
+    error::{Context, Error, Result},
+    history::Recorder,
+    run::{RunFolder, write_private},
+    runtime::{
+        Cluster, Pod, Runtime,
+        containers::{
+            control,
+            init::{ADDRESS, LAUNCH, ONCE, POD},
+        },
+        launch, lay_out, observer,
+    },
+    service::{HEALTH_PORT, RUN},
+    system::{Service, System},
+};
+
+/// The folders of all services, as seen in a node.
+const SERVICES: &str = "/services";
+/// The run's logs, as seen in a node and in a pod.
+const LOGS: &str = "/run-logs";
+/// A service's folder, as seen in its pod.
+const FOLDER: &str = "/pod";
+/// What this executable needs of a node, in whose image it runs as in its own.
+const LIBRARIES: [&str; 3] = ["/lib", "/lib64", "/usr/lib"];
+/// How long a kubelet waits at most if nobody says otherwise.
+const USUAL: Duration = Duration::from_mins(5);
+/// Nodes for the pods, beside that of the control plane.
+const WORKERS: usize = 2;
+
+/// Brings a cluster up and puts every service of the system into it, without a pod yet.
+pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recorder) -> Result<Cluster> {
+    let shared = [(folder.services(), SERVICES), (folder.logs(), LOGS)];
+    let spec = Spec { workers: WORKERS, patience: patience(system), ..Spec::default() };
+    let cluster = up_sharing(&spec, folder, &shared).await?;
+    access::settled(&cluster.client, cluster.members.len()).await?;
+    let addresses = addresses(&cluster.docker, &super::network_of(folder), system.services.len()).await?;
+    let mut making = Making { cluster, system, recorder, tasks: JoinSet::new(), pods: BTreeMap::new() };
+    for (number, (service, address)) in system.services.iter().zip(addresses).enumerate() {
+        making.put(number, service, address).await?;
+    }
+    Ok(making.finish())
+}
+
+/// How long kubelets wait at most before they start again what crashed: as long as the most patient of the
+/// services, so that a scaled incident has a scaled backoff. Whole seconds, as they take it.
+fn patience(system: &System) -> Option<Duration> {
+    let cap = system.own().map(|service| service.restart.cap.0).max()?;
+    Some(Duration::from_secs(cap.as_secs().max(1))).filter(|cap| *cap < USUAL)
+}
+
+struct Making<'a> {
+    cluster: Kubernetes,
+    system: &'a System,
+    recorder: &'a Recorder,
+    tasks: JoinSet<()>,
+    pods: BTreeMap<String, Pod>,
+}
+
+impl Making<'_> {
+    async fn put(&mut self, number: usize, service: &Service, address: Ipv4Addr) -> Result<()> {
+        let (folder, name) = (&self.cluster.folder, &service.name);
+        let home = folder.service(name);
+        lay_out(self.system, service, &home, IpAddr::V4(Ipv4Addr::UNSPECIFIED), &str::to_owned)?;
+        let log = PathBuf::from(LOGS).join(format!("{name}.log"));
+        let launch = launch(service, folder.id(), PathBuf::from(FOLDER).join("config.json"), log);
+        write_private(&home.join(LAUNCH), &serde_json::to_vec(&launch).context(|| "launch".into())?)?;
+        let door =
+            control::listen(&home).context(|| format!("cannot make the control socket of `{name}`"))?;
+
+        let workers = &self.cluster.members[1..];
+        let member = &workers[number % workers.len()];
+        let own = format!("{address}/32");
+        node::exec(&self.cluster.docker, member, &["ip", "address", "add", &own, "dev", "eth0"]).await?;
+        let client = self.cluster.client.clone();
+        let put = async {
+            look::put::<Front>(&Api::namespaced(client.clone(), NAMESPACE), &front(service, address)).await?;
+            let deployment = deployment(service, folder.id(), &member.name);
+            look::put::<Deployment>(&Api::namespaced(client.clone(), NAMESPACE), &deployment).await
+        };
+        put.await.map_err(|why| Error::new(format!("cannot put `{name}` into the cluster: {why}")))?;
+
+        let (supervisor, orders) = mpsc::channel(4);
+        let service = name.clone();
+        let workload = Workload { service, client, door, wanted: false, starts: 0, asked: false };
+        self.tasks.spawn(workload.keep(orders, observer(self.recorder, name)));
+        let address = IpAddr::V4(address);
+        let health = SocketAddr::new(address, HEALTH_PORT);
+        let source = Some(home.join(ADDRESS));
+        self.pods.insert(name.clone(), Pod { address, health, supervisor, source });
+        Ok(())
+    }
+
+    fn finish(self) -> Cluster {
+        let Kubernetes { docker, folder, members, place, .. } = self.cluster;
+        let nodes = Nodes { docker, folder: folder.clone(), members, set_up: OnceLock::from(Ok(())) };
+        let place = Place::of(Arc::new(nodes), place, self.tasks);
+        Cluster {
+            system: self.system.clone(),
+            runtime: Runtime::Kubernetes,
+            folder,
+            pods: self.pods,
+            nodes: None,
+            place: tokio::sync::Mutex::new(Some(crate::runtime::Place::Kubernetes(Box::new(place)))),
+        }
+    }
+}
+
+/// So many addresses from the upper end of a network, where its engine gives out none before all others.
+async fn addresses(docker: &Docker, network: &str, count: usize) -> Result<Vec<Ipv4Addr>> {
+    let what = || format!("cannot look at the network {network}");
+    let seen = docker.inspect_network(network, None::<InspectNetworkOptions>).await.context(what)?;
+    let pools = seen.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    let range = pools.into_iter().find_map(|pool| range(&pool.subnet?));
+    let (first, last) =
+        range.ok_or_else(|| Error::new(format!("the network {network} has no IPv4 range")))?;
+    // The lower half is for nodes.
+    let wanted = u32::try_from(count).unwrap_or(u32::MAX);
+    if wanted >= (last - first) / 2 {
+        return Err(Error::new(format!("the network {network} is too small for {count} services")));
+    }
+    Ok((1..=wanted).map(|number| Ipv4Addr::from(last - number)).collect())
+}
+
+/// The first and the last address of `172.18.0.0/16`; the last is for everybody (RFC 919).
+fn range(subnet: &str) -> Option<(u32, u32)> {
+    let (base, bits) = subnet.split_once('/')?;
+    let (base, bits): (Ipv4Addr, u32) = (base.parse().ok()?, bits.parse().ok()?);
+    let hosts = u32::MAX.checked_shr(bits).unwrap_or(0);
+    let first = u32::from(base) & !hosts;
+    Some((first, first | hosts))
+}
+
+/// The Service that leads to a pod, under an address of its own beside that which Kubernetes gives it.
+fn front(service: &Service, address: Ipv4Addr) -> Value {
+    let doors = service.doors.iter().map(|(mount, port)| (mount.clone(), *port));
+    let ports: BTreeMap<u16, String> = doors
+        .chain([("tls".to_owned(), service.port()), ("health".to_owned(), HEALTH_PORT)])
+        .map(|(name, port)| (port, name))
+        .collect();
+    let ports = ports.into_iter().map(|(port, name)| json!({"name": name, "port": port}));
+    json!({
+        "metadata": {"name": service.name},
+        "spec": {
+            "selector": {"app": service.name},
+            "ports": ports.collect::<Vec<_>>(),
+            "publishNotReadyAddresses": true,
+            "externalIPs": [address],
+            // Whoever calls from outside is seen with the address that it calls from.
+            "externalTrafficPolicy": "Local",
+        },
+    })
+}
+
+/// The Deployment of a service on a node, with no pod yet.
+fn deployment(service: &Service, run: &str, node: &str) -> Value {
+    let labels = json!({"app": service.name});
+    let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let home = format!("{SERVICES}/{}", service.name);
+    let libraries = LIBRARIES.map(|path| (path, path.to_owned(), "Directory", true));
+    let shared = [
+        ("/notafter", "/notafter".to_owned(), "File", true),
+        (FOLDER, home, "Directory", false),
+        (LOGS, LOGS.to_owned(), "Directory", false),
+    ];
+    let places: Vec<_> = libraries.into_iter().chain(shared).collect();
+    let named = |path: &str| path.trim_start_matches('/').replace('/', "-");
+    let mounts = places.iter().map(
+        |(path, _, _, read_only)| json!({"name": named(path), "mountPath": path, "readOnly": read_only}),
+    );
+    let volumes = places
+        .iter()
+        .map(|(path, from, kind, _)| json!({"name": named(path), "hostPath": {"path": from, "type": kind}}));
+    json!({
+        "metadata": {"name": service.name},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            // Two at once would be two writers of one store.
+            "strategy": {"type": "Recreate"},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "nodeSelector": {"kubernetes.io/hostname": node},
+                    "terminationGracePeriodSeconds": 4,
+                    "automountServiceAccountToken": false,
+                    "enableServiceLinks": false,
+                    // What it writes stays ours.
+                    "securityContext": {"runAsUser": user, "runAsGroup": group},
+                    "containers": [{
+                        "name": "service",
+                        "image": manifests::IMAGE,
+                        "imagePullPolicy": "Never",
+                        "command": ["/notafter"],
+                        "env": [
+                            {"name": POD, "value": FOLDER},
+                            {"name": ONCE, "value": "1"},
+                            {"name": ADDRESS, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                            {"name": RUN, "value": run},
+                        ],
+                        "readinessProbe": {
+                            "httpGet": {"path": "/ready", "port": HEALTH_PORT},
+                            "periodSeconds": 1,
+                        },
+                        "volumeMounts": mounts.collect::<Vec<_>>(),
+                    }],
+                    "volumes": volumes.collect::<Vec<_>>(),
+                },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubelets_are_as_patient_as_the_most_patient_service() {
+        let system = |cap: u64| {
+            let text = format!(
+                "name = \"one\"\nauthorities = [\"mesh\"]\n[[services]]\nname = \"a\"\nprogram = \"a\"\n\
+                 serves = \"w\"\nmounts.w.authority = \"mesh\"\nrestart.cap = \"{cap}ms\""
+            );
+            System::from_toml(&text, "test").expect("a system")
+        };
+        let seconds = [250, 2_500, 300_000].map(|cap| patience(&system(cap)).map(|it| it.as_secs()));
+        assert_eq!(seconds, [Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn a_network_reaches_from_its_base_to_the_address_of_everybody() {
+        let range = |subnet| range(subnet).map(|(a, b)| [a, b].map(|one| Ipv4Addr::from(one).to_string()));
+        let of = |first: &str, last: &str| Some([first.to_owned(), last.to_owned()]);
+        assert_eq!(range("172.18.0.0/16"), of("172.18.0.0", "172.18.255.255"));
+        assert_eq!(range("192.168.32.0/20"), of("192.168.32.0", "192.168.47.255"));
+        assert_eq!(range("10.0.0.7/32"), of("10.0.0.7", "10.0.0.7"));
+        assert_eq!([range("fd00::/8"), range("10.0.0.0"), range("10.0.0.0/x")], [None, None, None]);
+    }
+}
