@@ -178,6 +178,12 @@ impl Scenario {
         }
     }
 
+    /// The same as a control, which must fail these checks and no other.
+    #[must_use]
+    pub fn failing(self, caught_by: &[&str]) -> Self {
+        Self { expect: Expect::Fail(caught_by.iter().map(ToString::to_string).collect()), ..self }
+    }
+
     /// Why this scenario cannot run there and on this machine; none if it can.
     pub fn cannot_run(&self, runtime: Runtime) -> Option<String> {
         let missing = || Some(runtime.lacks(&self.servers)?.to_string().replace('\n', "; "));

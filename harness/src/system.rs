@@ -282,6 +282,16 @@ impl System {
         self
     }
 
+    /// The same system in which a service has this setting, as a defect that is switched on. Without such a
+    /// service it is the same.
+    #[must_use]
+    pub fn with(mut self, service: &str, setting: &str, value: impl Into<toml::Value>) -> Self {
+        if let Some(service) = self.services.iter_mut().find(|one| one.name == service) {
+            service.settings.insert(setting.into(), value.into());
+        }
+        self
+    }
+
     /// Checks what the types cannot: names are unique DNS labels, and what is referred to exists.
     ///
     /// # Errors

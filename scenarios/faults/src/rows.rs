@@ -11,9 +11,7 @@ use notafter::{
     system::System,
 };
 
-use crate::shape::{
-    borne, changed, failing, refused, refused_node, renewed, restarted_after, trio, with, with_all,
-};
+use crate::shape::{borne, changed, refused, refused_node, renewed, restarted_after, trio, with, with_all};
 
 /// A fault, its controls, each on a system with a defect, and the defects in words.
 type Row = (Vec<Template>, Vec<Specimen>);
@@ -54,7 +52,7 @@ macro_rules! control {
             system: || $defect($system()),
             build: |system, _| Scenario {
                 about: concat!("The control of fault/", $of, ": ", $about, ", where ", $words).into(),
-                ..failing($build(system), &$caught_by)
+                ..$build(system).failing(&$caught_by)
             },
         }
     };

@@ -7,7 +7,7 @@ mod replaced;
 use std::time::Duration;
 
 use notafter::{
-    check::{self, Check, Expect},
+    check::{self, Check},
     fault::{AnyFault, Which, run_out},
     history::Refusal,
     pki::Manner,
@@ -32,7 +32,7 @@ pub fn trio() -> System {
     system.name = "trio".into();
     system.services.retain(|service| ["manager", "archive", "search"].contains(&service.name.as_str()));
     for setting in ["renewal", "pool"] {
-        set(&mut system, |_| true, setting, false);
+        set(&mut system, setting, false);
     }
     system
 }
@@ -49,25 +49,23 @@ pub fn crowd() -> System {
 }
 
 /// The same system in which one service renews by itself what is due.
-pub fn with_renewal(mut system: System, service: &str) -> System {
-    set(&mut system, |name| name == service, "renewal", true);
-    system
+pub fn with_renewal(system: System, service: &str) -> System {
+    system.with(service, "renewal", true)
 }
 
 /// The same system with a defect of one service switched on.
-pub fn with(mut system: System, service: &str, defect: &str) -> System {
-    set(&mut system, |name| name == service, defect, true);
-    system
+pub fn with(system: System, service: &str, defect: &str) -> System {
+    system.with(service, defect, true)
 }
 
 /// The same system with a defect of every service switched on.
 pub fn with_all(mut system: System, defect: &str) -> System {
-    set(&mut system, |_| true, defect, true);
+    set(&mut system, defect, true);
     system
 }
 
-fn set(system: &mut System, whose: impl Fn(&str) -> bool, setting: &str, on: bool) {
-    for service in system.services.iter_mut().filter(|service| whose(&service.name)) {
+fn set(system: &mut System, setting: &str, on: bool) {
+    for service in &mut system.services {
         service.settings.insert(setting.into(), on.into());
     }
 }
@@ -183,11 +181,6 @@ pub const LEAD: Duration = Duration::from_secs(3);
 /// The certificate that a service presents ends in a few seconds.
 pub fn near(service: &str) -> Box<dyn AnyFault> {
     run_out(Which::Served(service.into()), AGE, LEAD)
-}
-
-/// What a control of this scenario must fail.
-pub fn failing(scenario: Scenario, caught_by: &[&str]) -> Scenario {
-    Scenario { expect: Expect::Fail(caught_by.iter().map(ToString::to_string).collect()), ..scenario }
 }
 
 fn base(system: System) -> Scenario {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use notafter::{
-    check::{self, Check, Expect},
+    check::{self, Check},
     fault::{Flaw, Which, expired, flawed, rotated},
     history::Refusal,
     runbook::{Runbook, Step},
@@ -41,8 +41,8 @@ pub fn templates() -> Vec<Template> {
             "control-of/mixed-postgres-expired",
             "the same where a record is acknowledged before it is stored",
             |system, _| {
-                let system = with(system, "records", "acknowledges_early", true);
-                failing(postgres_expired(system), "nothing-lost")
+                let system = system.with("records", "acknowledges_early", true);
+                postgres_expired(system).failing(&["nothing-lost"])
             },
         ),
         template(
@@ -54,8 +54,8 @@ pub fn templates() -> Vec<Template> {
             "control-of/mixed-nginx-expired",
             "the same where nginx asks nobody for a certificate",
             |system, _| {
-                let system = with(system, "nginx", "verify_clients", "off");
-                failing(nginx_expired(system), "nothing-accepted-unauthenticated")
+                let system = system.with("nginx", "verify_clients", "off");
+                nginx_expired(system).failing(&["nothing-accepted-unauthenticated"])
             },
         ),
         template(
@@ -64,7 +64,7 @@ pub fn templates() -> Vec<Template> {
             |system, _| authority_rotated(system),
         ),
         template("control-of/mixed-authority-rotated", "the same without overlap", |system, _| {
-            failing(pulled_early(system), "outage-within")
+            pulled_early(system).failing(&["outage-within"])
         }),
     ]
 }
@@ -173,16 +173,4 @@ fn checks(own: impl IntoIterator<Item = Box<dyn Check>>) -> Vec<Box<dyn Check>> 
 fn rotate(whose: &[&str]) -> Runbook {
     let rotate = |book: Runbook, holder: &&str| book.then(Step::Rotate { service: (*holder).into() });
     whose.iter().fold(Runbook::new(), rotate)
-}
-
-fn failing(scenario: Scenario, caught_by: &str) -> Scenario {
-    Scenario { expect: Expect::Fail(vec![caught_by.into()]), ..scenario }
-}
-
-fn with(mut system: System, service: &str, setting: &str, value: impl Into<toml::Value>) -> System {
-    let value = value.into();
-    for service in system.services.iter_mut().filter(|one| one.name == service) {
-        service.settings.insert(setting.into(), value.clone());
-    }
-    system
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use notafter::{
-    check::{self, Check, Expect},
+    check::{self, Check},
     fault::{AnyFault, Flaw, Which, expired, flawed, rotated_in_turn, run_out},
     history::Refusal,
     runbook::{Runbook, Step},
@@ -40,7 +40,7 @@ pub fn templates() -> Vec<Template> {
         template(
             "control-of/quorum-one-expired",
             "the same, and that of a second member, too",
-            |system, _| failing(one_expired(system, &["two", "three"]), &["outage-within"]),
+            |system, _| one_expired(system, &["two", "three"]).failing(&["outage-within"]),
         ),
         template(
             "quorum/majority-expired",
@@ -51,8 +51,8 @@ pub fn templates() -> Vec<Template> {
             "control-of/quorum-majority-expired",
             "the same where the writer acknowledges before it knows",
             |system, _| {
-                let system = with(system, "writer", "acknowledges_early", true);
-                failing(majority_expired(system), &["writes-stop", "nothing-lost"])
+                let system = system.with("writer", "acknowledges_early", true);
+                majority_expired(system).failing(&["writes-stop", "nothing-lost"])
             },
         ),
         template(
@@ -63,7 +63,7 @@ pub fn templates() -> Vec<Template> {
         template(
             "control-of/quorum-expires-unnoticed",
             "the same, and then connections are cut",
-            |system, _| failing(expires(system, Aftermath::RefreshExpired), &["outage-within"]),
+            |system, _| expires(system, Aftermath::RefreshExpired).failing(&["outage-within"]),
         ),
         template(
             "quorum/authority-rotated",
@@ -71,7 +71,7 @@ pub fn templates() -> Vec<Template> {
             |system, _| authority_rotated(system),
         ),
         template("control-of/quorum-authority-rotated", "the same without overlap", |system, _| {
-            failing(pulled_early(system, [check::outage_within(HICCUP)]), &["outage-within"])
+            pulled_early(system, [check::outage_within(HICCUP)]).failing(&["outage-within"])
         }),
         template(
             "quorum/old-root-pulled-early",
@@ -82,8 +82,8 @@ pub fn templates() -> Vec<Template> {
             "control-of/quorum-old-root-pulled-early",
             "the same where the writer acknowledges before it knows",
             |system, _| {
-                let system = with(system, "writer", "acknowledges_early", true);
-                failing(early(system), &["writes-stop", "nothing-lost"])
+                let system = system.with("writer", "acknowledges_early", true);
+                early(system).failing(&["writes-stop", "nothing-lost"])
             },
         ),
         template("quorum/returns", "a member that was cut off comes back: the leader stays", |system, _| {
@@ -93,8 +93,8 @@ pub fn templates() -> Vec<Template> {
             "control-of/quorum-returns",
             "the same without pre-vote, as by default in etcd 3.4",
             |system, _| {
-                let off = |system, member: &str| with(system, member, "pre_vote", false);
-                failing(returns(MEMBERS.into_iter().fold(system, off)), &["leader-stays"])
+                let off = |system: System, member: &str| system.with(member, "pre_vote", false);
+                returns(MEMBERS.into_iter().fold(system, off)).failing(&["leader-stays"])
             },
         ),
     ]
@@ -255,15 +255,4 @@ fn peers(whose: &[&str], fault: impl Fn(Which) -> Box<dyn AnyFault>) -> Vec<Box<
 fn rotate(whose: &[&str]) -> Runbook {
     let rotate = |book: Runbook, member: &&str| book.then(Step::Rotate { service: (*member).into() });
     whose.iter().fold(Runbook::new(), rotate)
-}
-
-fn failing(scenario: Scenario, caught_by: &[&str]) -> Scenario {
-    Scenario { expect: Expect::Fail(caught_by.iter().map(ToString::to_string).collect()), ..scenario }
-}
-
-fn with(mut system: System, service: &str, setting: &str, on: bool) -> System {
-    for service in system.services.iter_mut().filter(|one| one.name == service) {
-        service.settings.insert(setting.into(), on.into());
-    }
-    system
 }

@@ -28,12 +28,12 @@ pub fn templates() -> Vec<Template> {
         ),
         template("stack/open-connections", "a certificate ends under open connections", crate::system, open),
         template("control/fails-open", "archive lets in anybody", crate::system, |system, settings| {
-            control(one_leaf(with_defect(system, "archive", "fails_open"), settings), settings, |name| {
+            control(one_leaf(system.with("archive", "fails_open", true), settings), settings, |name| {
                 name == "nothing-accepted-unauthenticated"
             })
         }),
         template("control/loses-spool", "ingest forgets its spool", crate::system, |system, settings| {
-            control(spool(with_defect(system, "ingest", "loses_spool"), settings), settings, |name| {
+            control(spool(system.with("ingest", "loses_spool", true), settings), settings, |name| {
                 name == "nothing-lost"
             })
         }),
@@ -42,12 +42,12 @@ pub fn templates() -> Vec<Template> {
             "ingest acknowledges first",
             crate::system,
             |system, settings| {
-                let system = with_defect(system, "ingest", "acknowledges_before_it_stores");
+                let system = system.with("ingest", "acknowledges_before_it_stores", true);
                 control(spool(system, settings), settings, |name| name == "nothing-lost")
             },
         ),
         template("control/pools-past-expiry", "archive ignores expiry", crate::system, |system, settings| {
-            let system = with_defect(system, "archive", "pools_past_expiry");
+            let system = system.with("archive", "pools_past_expiry", true);
             control(open(system, settings), settings, |name| name == "no-connection-outlives-expiry")
         }),
     ]
@@ -67,7 +67,7 @@ pub fn zoo() -> Vec<Specimen> {
         specimen("ingest acknowledges before it stores", "acknowledges-early", "spool"),
         Specimen {
             seen: defects::seen(
-                &with_defect(crate::system(), "archive", "pools_past_expiry"),
+                &crate::system().with("archive", "pools_past_expiry", true),
                 &crate::system(),
             ),
             ..specimen("archive ignores expiry on open connections", "pools-past-expiry", "open-connections")
@@ -136,7 +136,7 @@ fn spool(system: System, _: &Settings) -> Scenario {
             check::nothing_duplicated(),
             check::nothing_accepted_unauthenticated(),
         ],
-        ..Scenario::new("", with_setting(without_renewal(system), "processor", "pool", false))
+        ..Scenario::new("", without_renewal(system).with("processor", "pool", false))
     }
 }
 
@@ -168,17 +168,6 @@ fn control(scenario: Scenario, _: &Settings, caught_by: fn(&str) -> bool) -> Sce
     let names = scenario.checks.iter().map(|check| check.name().to_owned());
     let failing = names.filter(|name| caught_by(name)).collect();
     Scenario { expect: Expect::Fail(failing), ..scenario }
-}
-
-fn with_defect(system: System, service: &str, defect: &str) -> System {
-    with_setting(system, service, defect, true)
-}
-
-fn with_setting(mut system: System, service: &str, setting: &str, on: bool) -> System {
-    for service in system.services.iter_mut().filter(|one| one.name == service) {
-        service.settings.insert(setting.into(), on.into());
-    }
-    system
 }
 
 /// Nobody repairs before the runbook does.

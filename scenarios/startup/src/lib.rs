@@ -53,39 +53,37 @@ pub fn variants() -> Vec<Variant> {
         },
         Variant {
             name: "caches-failed-lookups",
-            system: || with("caches-failed-lookups", "search", "caches_failed_lookups", true),
+            system: || named("caches-failed-lookups").with("search", "caches_failed_lookups", true),
             tells: Tells::Edge("archive", "search"),
         },
         Variant {
             name: "waits-for-ever",
-            system: || with("waits-for-ever", "search", "waits_for_ever", true),
+            system: || named("waits-for-ever").with("search", "waits_for_ever", true),
             tells: Tells::Edge("archive", "search"),
         },
         Variant {
             name: "reads-credential-once",
-            system: || with("reads-credential-once", "search", "reads_credential_once", true),
+            system: || named("reads-credential-once").with("search", "reads_credential_once", true),
             tells: Tells::Edge("manager", "search"),
         },
         Variant {
             name: "registers-once",
-            system: || with("registers-once", "search", "registers_once", true),
+            system: || named("registers-once").with("search", "registers_once", true),
             tells: Tells::Edge("manager", "search"),
         },
         Variant {
             name: "thundering-retry",
             system: || {
-                let mut system = with("thundering-retry", "search", "thundering_retry", true);
-                set(&mut system, "manager", "most_connections", 100);
-                system
+                let system = named("thundering-retry").with("search", "thundering_retry", true);
+                system.with("manager", "most_connections", 100)
             },
             tells: Tells::Edge("manager", "search"),
         },
         Variant {
             name: "deadlock",
             system: || {
-                let mut system = with("deadlock", "search", "registers_after", "spotlight");
-                set(&mut system, "spotlight", "registers_after", "search");
-                system
+                let system = named("deadlock").with("search", "registers_after", "spotlight");
+                system.with("spotlight", "registers_after", "search")
             },
             tells: Tells::Deadlock("search", "spotlight"),
         },
@@ -128,16 +126,6 @@ impl Variant {
 
 fn named(variant: &str) -> System {
     System { name: format!("startup/{variant}"), ..stack::system() }
-}
-
-fn with(variant: &str, service: &str, key: &str, value: impl Into<toml::Value>) -> System {
-    let mut system = named(variant);
-    set(&mut system, service, key, value);
-    system
-}
-
-fn set(system: &mut System, service: &str, key: &str, value: impl Into<toml::Value>) {
-    of(system, service).settings.insert(key.into(), value.into());
 }
 
 fn of<'s>(system: &'s mut System, service: &str) -> &'s mut notafter::system::Service {

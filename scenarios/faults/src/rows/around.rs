@@ -10,7 +10,7 @@ use notafter::{
 };
 
 use super::Row;
-use crate::shape::{bounded, failing, stormed, timeless, trio, with, with_all};
+use crate::shape::{bounded, stormed, timeless, trio, with, with_all};
 
 /// No certificate of a run has begun so long ago, nor ends so late.
 const FAR: Duration = Duration::from_hours(48);

@@ -9,7 +9,7 @@ use notafter::{
 
 use super::Row;
 use crate::shape::{
-    broken_again, crowd, due, failing, renewed_late, some_refused, trio, with, with_all, with_renewal,
+    broken_again, crowd, due, renewed_late, some_refused, trio, with, with_all, with_renewal,
 };
 
 pub fn rows() -> Vec<Row> {

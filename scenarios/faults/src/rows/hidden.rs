@@ -7,7 +7,7 @@ use notafter::{
 };
 
 use super::Row;
-use crate::shape::{absent, failing, masked, near, restarted, trio, with};
+use crate::shape::{absent, masked, near, restarted, trio, with};
 
 pub fn rows() -> Vec<Row> {
     rows! {

@@ -11,7 +11,7 @@ use notafter::{
 
 use super::Row;
 use crate::shape::{
-    AGE, LEAD, botched, failing, near, renewed_in_time, replaced, rotated_under_load, trio, with, with_all,
+    AGE, LEAD, botched, near, renewed_in_time, replaced, rotated_under_load, trio, with, with_all,
 };
 
 pub fn rows() -> Vec<Row> {
