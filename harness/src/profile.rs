@@ -16,6 +16,7 @@ mod protocol;
 mod reloading;
 mod running;
 mod server;
+mod socket;
 mod table;
 mod telling;
 

@@ -27,6 +27,8 @@ pub const PROGRAM: &str = "NOTAFTER_SERVICE";
 pub const TLS_PORT: u16 = 8443;
 /// Port of a service's health endpoint (plain HTTP: it must answer when certificates fail).
 pub const HEALTH_PORT: u16 = 8080;
+/// Second port of a server that others wrote, where it wants one and is a service.
+pub const PEER_PORT: u16 = 8444;
 
 /// Beside `config.json`: how far the clock of a service is ahead of the machine's; see [`clock_ahead`].
 pub const CLOCK_FILE: &str = "clock";

@@ -92,6 +92,12 @@ pub enum Speaks {
     Postgres,
     /// NATS: TLS after its `INFO`, then `CONNECT` and `PING`.
     Nats,
+    /// Redis: `PING`.
+    Redis,
+    /// MQTT 3.1.1: `CONNECT`, then `PINGREQ`.
+    Mqtt,
+    /// AMQP 0-9-1: a connection as `guest`, and a channel in it.
+    Amqp,
     /// HTTP/1.1: `GET /api`, which an API server of Kubernetes answers to whom it knows and to nobody else.
     ApiServer,
     /// HTTP/1.1: `GET /healthz`, which a kubelet answers to whom the API server vouches for.
@@ -106,6 +112,9 @@ impl Speaks {
             Self::Etcd => Protocol::Http("/version"),
             Self::Postgres => Protocol::Postgres,
             Self::Nats => Protocol::Nats,
+            Self::Redis => Protocol::Redis,
+            Self::Mqtt => Protocol::Mqtt,
+            Self::Amqp => Protocol::Amqp,
             Self::ApiServer => Protocol::Http("/api"),
             Self::Kubelet => Protocol::Http("/healthz"),
         }

@@ -13,21 +13,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::UnixStream,
-    process::Command,
-    time::timeout,
-};
+use tokio::{process::Command, time::timeout};
 
-use super::{Client, Denial, Server, Signal, Way, program::Program, running::Running, telling::telling};
+use super::{
+    Client, Denial, Server, Signal, Way, program::Program, running::Running, socket, telling::telling,
+};
 use crate::{
     error::{Context, Error, Result},
     leash,
     pki::Credential,
     procfs,
     runtime::containers::foreign::{Image, Task},
-    service::{BUNDLE_FILE, HEALTH_PORT, RUN},
+    service::{BUNDLE_FILE, HEALTH_PORT, PEER_PORT, RUN},
     words,
 };
 
@@ -187,7 +184,7 @@ impl<'l> Instance<'l> {
     async fn listens(&self) -> bool {
         for way in self.server.ways {
             if let Way::Say { socket, .. } = way
-                && UnixStream::connect(self.home.join(socket)).await.is_err()
+                && socket::connect(&self.home, socket).await.is_err()
             {
                 return false;
             }
@@ -384,18 +381,10 @@ impl<'l> Instance<'l> {
     }
 
     async fn say(&self, socket: &str, commands: &[(&str, &str)]) -> Result<String> {
-        let path = self.home.join(socket);
         let mut said = String::new();
         for (command, expected) in commands {
-            let asked = async {
-                let mut stream = UnixStream::connect(&path).await?;
-                stream.write_all(self.fill(command).as_bytes()).await?;
-                let mut answer = Vec::new();
-                // Some go on after a line break; some reload at once, and cut the connection.
-                while !answer.ends_with(b"\n") && matches!(stream.read_buf(&mut answer).await, Ok(1..)) {}
-                let _ = timeout(Duration::from_millis(50), stream.read_to_end(&mut answer)).await;
-                std::io::Result::Ok(String::from_utf8_lossy(&answer).trim().to_owned())
-            };
+            let words = self.fill(command);
+            let asked = socket::ask(&self.home, socket, &words);
             let answer = timeout(ANSWER, asked).await.map_err(|_| Error::new("no answer at its socket"))?;
             let answer = answer.context(|| format!("cannot talk to {socket}"))?;
             if !answer.contains(expected) {
@@ -419,13 +408,18 @@ impl<'l> Instance<'l> {
             .replace("{address}", &self.address.ip().to_string())
             .replace("{octets}", &self.address.ip().to_string().replace('.', ","))
             .replace("{port}", &self.address.port().to_string())
-            .replace("{peer_port}", &HEALTH_PORT.to_string())
+            .replace("{peer_port}", &self.peer_port().to_string())
             .replace("{chain}", &path(self.server.chain_file))
             .replace("{key}", &path(self.server.key_file))
             .replace("{bundle}", &path(BUNDLE_FILE))
             .replace("{chain_pem}", self.installed.chain.trim_end())
             .replace("{key_pem}", self.installed.key.trim_end())
             .replace("{bundle_pem}", self.installed.bundle.trim_end())
+    }
+
+    /// At the usual one a service is asked for its health.
+    fn peer_port(&self) -> u16 {
+        if self.service.is_some() { PEER_PORT } else { HEALTH_PORT }
     }
 
     fn make_folder(&self, path: &Path) -> Result<()> {

@@ -132,9 +132,11 @@ pub async fn connect(api: SocketAddr, credential: &Credential) -> Result<kube::C
     access::connect(api, credential).await
 }
 
-/// Whether a system is one whose services are components of a cluster, as in [`system`].
+/// Whether a system is one whose services are components of a cluster, as in [`system`]: it has an API server.
+/// An etcd may be anybody's.
 pub fn is_control_plane(system: &System) -> bool {
-    system.services.iter().any(|service| component::Component::of(service).is_some())
+    let is_api = |service| component::Component::of(service) == Some(component::Component::ApiServer);
+    system.services.iter().any(is_api)
 }
 
 /// Makes a cluster: containers, certificates, control plane, DNS. It comes up by itself from there;

@@ -12,7 +12,7 @@ pub const SERVER: Server = Server {
     environment: &[],
     files: &[("haproxy.cfg", CONFIG)],
     prepare: &[],
-    command: &["-W", "-S", "{home}/master.sock", "-f", "{home}/haproxy.cfg"],
+    command: &["-W", "-S", "unix@master.sock", "-f", "{home}/haproxy.cfg"],
     // It looks for the key of a file in one of the same name and `.key`. In commands, a name that ends with
     // `.crt` would be one of a pair that has no ending.
     chain_file: "tls.pem",
@@ -40,7 +40,7 @@ pub const SERVER: Server = Server {
 const CONFIG: &str = "\
 global
     log stderr format raw local0 info
-    stats socket {home}/admin.sock mode 600 level admin
+    stats socket unix@admin.sock mode 600 level admin
     default-path origin {home}
 defaults
     mode http

@@ -83,6 +83,8 @@ pub const SERVER: Server = Server {
 };
 
 const CONFIG: &str = "\
+# `guest` may come from elsewhere: whoever comes shows a certificate.
+loopback_users = none
 listeners.tcp = none
 listeners.ssl.default = {address}:{port}
 ssl_options.certfile = {chain}

@@ -33,12 +33,15 @@ pub const SERVER: Server = Server {
 const CONFIG: &str = "\
 bind {address}
 port 0
+# Where it is a service, others come from elsewhere.
+protected-mode no
 tls-port {port}
 tls-cert-file {chain}
 tls-key-file {key}
 tls-ca-cert-file {bundle}
 tls-auth-clients yes
-unixsocket {home}/admin.sock
+# Not by its path, which may be longer than a socket's address.
+unixsocket admin.sock
 dir {home}
 save \"\"
 daemonize no
