@@ -16,7 +16,6 @@ mod proxy;
 mod records;
 mod scenarios;
 mod system;
-mod visitor;
 
 use notafter::{multicall::Program, profile::Server, suite::Suite};
 use servers::{NATS, POSTGRESQL};
@@ -25,24 +24,20 @@ use stack::life::main;
 pub use keeper::Keeper;
 pub use records::Records;
 pub use system::{system, users};
-pub use visitor::Visitor;
 
 /// The servers that others wrote.
 const SERVERS: [Server; 3] = [proxy::SERVER, NATS, POSTGRESQL];
 
 /// The system, what it is made of, and what breaks it.
 pub fn suite() -> Suite {
-    let foreign = |name, main| Program { name, main, foreign: true };
-    let ours = |name, main| Program { name, main, foreign: false };
+    let proxy = |config| notafter::foreign::main(&proxy::SERVER, &config);
+    let own = [
+        Program { name: "proxy", main: proxy, foreign: true },
+        Program { name: "keeper", main: main::<Keeper>, foreign: false },
+        Program { name: "records", main: main::<Records>, foreign: false },
+    ];
     Suite {
-        programs: vec![
-            foreign("nginx", |config| notafter::foreign::main(&proxy::SERVER, &config)),
-            foreign("nats", |config| notafter::foreign::main(&NATS, &config)),
-            foreign("postgresql", |config| notafter::foreign::main(&POSTGRESQL, &config)),
-            ours("keeper", main::<Keeper>),
-            ours("records", main::<Records>),
-            ours("visitor", main::<Visitor>),
-        ],
+        programs: servers::suite().programs.into_iter().chain(own).collect(),
         systems: vec![system],
         templates: scenarios::templates(),
         zoo: scenarios::zoo(),

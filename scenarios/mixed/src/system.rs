@@ -27,7 +27,7 @@ pub fn system() -> System {
                 serves: EDGE.into(),
                 mounts: BTreeMap::from([mount(EDGE), mount(MESH)]),
                 settings: Table::from_iter([("verify_clients".into(), "on".into())]),
-                ..service("nginx", "nginx", &["records"])
+                ..service("nginx", "proxy", &["records"])
             },
             Service {
                 serves: EDGE.into(),

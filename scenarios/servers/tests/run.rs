@@ -1,16 +1,20 @@
 //! Every server that is installed behaves as its committed profile says, and so do two small ones in containers:
-//! `cargo test --test run profile`.
+//! `cargo test --test run profile`. And every scenario of this crate, as a named test:
+//! `cargo test --test run servers`.
 
 use std::{path::Path, process::ExitCode};
 
 use notafter::{
     profile::{self, Profile, Server},
     report::Style,
-    runtime::containers,
+    runtime::{Runtime, containers},
+    suite::{Settings, Suite, Template},
     testing::{self, Trial},
 };
 
 fn main() -> ExitCode {
+    let suite = servers::suite();
+    notafter::multicall::dispatch(&suite.programs);
     let built_in = servers::SERVERS.into_iter().map(|server| trial(&server, server.name));
     // What is described in a file is what is compiled in, be it in an image.
     let in_image = format!("image = {:?}", containers::SERVERS);
@@ -22,8 +26,20 @@ fn main() -> ExitCode {
         servers::SERVERS.into_iter().filter(|server| ["nginx", "redis"].contains(&server.name));
     let in_containers = in_containers
         .map(|server| trial(&Server { image: Some(containers::SERVERS), ..server }, server.name));
-    let all = built_in.chain(described).chain(in_containers);
-    testing::main_with(servers::suite(), all.collect())
+    // A control waits as long as a recovery may take, and how a server is told is the same everywhere:
+    // `zoo control-of/servers-* --on containers` runs them there.
+    let (controls, templates) = suite.templates.into_iter().partition(is_control);
+    let controls: Vec<Template> = controls;
+    let controls = controls.into_iter().map(|control| {
+        let name = control.name.clone();
+        Trial::of(Runtime::Processes, name, move || control.scenario(&Settings::default()))
+    });
+    let all = built_in.chain(described).chain(in_containers).chain(controls);
+    testing::main_with(Suite { templates, ..suite }, all.collect())
+}
+
+fn is_control(template: &Template) -> bool {
+    template.family().starts_with("control")
 }
 
 fn trial(server: &Server, expected: &'static str) -> Trial {

@@ -1,0 +1,106 @@
+//! A server as people meet it: alone, and with a visitor who stands for its users.
+
+use std::collections::BTreeMap;
+
+use notafter::{
+    profile::{Protocol, Server},
+    system::{Backoff, Filled, Mount, Reload, Service, Speaks, Start, System},
+    workload::{Operation, Workload},
+};
+use toml::Table;
+
+/// Issues what the server and its visitor show to each other, and the mount where they have it.
+const MESH: &str = "mesh";
+/// Who stands for the users.
+pub const VISITOR: &str = "visitor";
+
+/// `server-of-NAME`: the server under its own name, and a visitor from outside.
+pub fn with(server: &Server) -> System {
+    // Nobody here issues certificates.
+    let settings = Table::from_iter([("renewal".into(), false.into())]);
+    System {
+        name: format!("server-of-{}", server.name),
+        authorities: vec![MESH.into()],
+        services: vec![
+            Service { speaks: speaks(server), ..service(server.name) },
+            Service {
+                needs: BTreeMap::from([(server.name.into(), MESH.into())]),
+                external: true,
+                settings,
+                ..service(VISITOR)
+            },
+        ],
+    }
+}
+
+/// What a server is asked, to know that it serves.
+pub fn speaks(server: &Server) -> Speaks {
+    match server.protocol {
+        // Where etcd answers to everybody, it says how it is.
+        Protocol::Http("/health") => Speaks::Etcd,
+        Protocol::Http(_) | Protocol::Tls => Speaks::Http,
+        Protocol::Redis => Speaks::Redis,
+        Protocol::Nats => Speaks::Nats,
+        Protocol::Mqtt => Speaks::Mqtt,
+        Protocol::Amqp => Speaks::Amqp,
+        Protocol::Postgres => Speaks::Postgres,
+    }
+}
+
+/// Users come through the visitor, each with a handshake of his own.
+pub fn users() -> Workload {
+    let served = Operation {
+        name: "served".into(),
+        service: VISITOR.into(),
+        method: "GET".into(),
+        path: "/v1/served".into(),
+        body: None,
+        user_facing: true,
+    };
+    Workload { authority: MESH.into(), operations: vec![served], ledger: None }
+}
+
+fn service(name: &str) -> Service {
+    Service {
+        name: name.into(),
+        program: name.into(),
+        start: Start::InAnyOrder,
+        needs: BTreeMap::new(),
+        serves: MESH.into(),
+        doors: BTreeMap::new(),
+        speaks: Speaks::default(),
+        mounts: BTreeMap::from([(MESH.into(), Mount { authority: MESH.into(), filled: Filled::Beforehand })]),
+        issues: Vec::new(),
+        well_known: true,
+        external: false,
+        reload: Reload::OnChange,
+        restart: Backoff::default(),
+        settings: Table::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SERVERS;
+
+    #[test]
+    fn the_system_of_every_server_makes_sense_and_survives_toml() {
+        for server in &SERVERS {
+            let system = with(server);
+            system.validate().expect("valid");
+            assert_eq!(System::from_toml(&system.to_toml(), server.name).expect("reads"), system);
+        }
+    }
+
+    #[test]
+    fn every_server_is_asked_what_it_speaks() {
+        for server in &SERVERS {
+            match (speaks(server).protocol(), server.protocol) {
+                // Of HTTP the paths may differ.
+                (Protocol::Http(_), Protocol::Http(_)) => {}
+                (asked, spoken) => assert_eq!(asked, spoken, "{}", server.name),
+            }
+        }
+    }
+}
