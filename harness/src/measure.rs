@@ -12,6 +12,7 @@ mod ledger;
 mod milestone;
 mod reading;
 mod recovery;
+mod waiting;
 
 use crate::history::{History, Micros, Operation, Phase, What};
 
@@ -24,6 +25,7 @@ pub use ledger::Records;
 pub use milestone::Milestones;
 pub use reading::{LeafId, Reading, SLEW, Stream, Try};
 pub use recovery::{Attribution, Recovery};
+pub use waiting::Waiting;
 
 /// Everything that is measured in a run.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ pub struct Measurements<'h> {
     pub outage: Option<Measured>,
     /// What failed at all, and when it had recovered.
     pub recovery: Recovery,
+    /// Who waited to be started again while it recovered; none if nobody did.
+    pub waiting: Option<Waiting<'h>>,
     /// From recovery to a whole ledger, microseconds; zero if nothing failed.
     pub time_to_drain: Option<Micros>,
     /// What got through without a valid certificate.
@@ -89,6 +93,7 @@ impl<'h> Measurements<'h> {
         Self {
             time_to_detect: time_to_detect(&reading, bite(&reading, &credentials, &clocks), &milestones),
             outage: overall(&reading, &operations),
+            waiting: waiting::waiting(&reading, &recovery),
             time_to_drain: time_to_drain(&recovery, &milestones),
             intrusions: intrusion::intrusions(&reading),
             attribution: recovery::attribution(&reading, &course, &recovery),

@@ -72,6 +72,9 @@ fn judge_recovery(measured: &Measurements<'_>, budget: Micros) -> Early {
         };
     };
     let mut evidence = format!("{}; what did it: {}", against(taken, budget), measured.attribution);
+    if let Some(waiting) = &measured.waiting {
+        let _ = write!(evidence, "; {waiting}");
+    }
     if let Some(relapsed) = recovery.relapsed {
         let later = relapsed.saturating_sub(recovery.recovered.unwrap_or(relapsed));
         let _ = write!(evidence, "; it failed again {} later", words::span(later));

@@ -173,7 +173,8 @@ fn what_repaired_it(measured: &Measurements<'_>) -> Option<String> {
                 0 => format!("It had recovered before {from} was over"),
                 _ => format!("It recovered {taken} after {from}"),
             };
-            format!("{when}; what did it: {by}.")
+            let waiting = measured.waiting.as_ref().map(|it| format!("; {it}")).unwrap_or_default();
+            format!("{when}; what did it: {by}{waiting}.")
         }
         (by, None) => format!("It recovered; what did it: {by}."),
     };
