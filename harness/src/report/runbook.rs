@@ -1,6 +1,8 @@
 //! A runbook as Markdown, for the person who is woken: each step with what it is for, what to type, what
 //! to see, and how long it took in the last run. From the same value that the harness executes.
 
+mod kubeadm;
+
 use std::fmt::Write as _;
 
 use crate::{
@@ -111,13 +113,18 @@ impl Guide<'_> {
         ]);
         let tools = match self.runtime {
             Runtime::Processes => "`openssl`, `curl`, `jq` and `lsof`",
-            Runtime::Containers | Runtime::Kubernetes => "`openssl`, `curl` and `docker`",
+            Runtime::Containers => "`openssl`, `curl` and `docker`",
+            Runtime::Kubernetes => "`openssl`, `curl`, `jq` and `docker`",
+        };
+        let logs = match self.runtime {
+            Runtime::Processes | Runtime::Containers => "$RUN/logs/SERVICE.log",
+            Runtime::Kubernetes => "$RUN/logs/NODE",
         };
         format!(
             "\n## Before you begin\n\nTo try it, break a cluster and keep it up: `{hold}`. It says where its folder \
              is; set `RUN` to that. Then paste this once into another terminal, which needs {tools}:\n\n\
              ```sh\nRUN=...  # the folder after `evidence and logs:`\n{}{}```\n\n\
-             `$RUN/logs/SERVICE.log` has what a service says, and `curl $(health SERVICE)/status` what it waits \
+             `{logs}` has what a service says, and `curl $(health SERVICE)/status` what it waits \
              for.\n",
             self.runtime.by_hand(),
             by_hand::in_common(),
@@ -134,7 +141,7 @@ impl Guide<'_> {
             );
         }
         let title = step.to_string();
-        let Told { purpose, commands, expect } = told(&self.scenario.system, step);
+        let Told { purpose, commands, expect } = told(self.runtime, &self.scenario.system, step);
         let mut text = format!("\n### Step {number}: {title}\n\n{purpose}\n");
         if !commands.is_empty() {
             let _ = write!(text, "\n```sh\n{commands}```\n");
@@ -163,8 +170,19 @@ impl Guide<'_> {
     }
 }
 
-/// A step in words and commands. Every kind of step is here, so that none can be forgotten.
-fn told(system: &System, step: &Step) -> Told {
+/// A step in words and commands. What people do otherwise with a control plane comes first.
+fn told(runtime: Runtime, system: &System, step: &Step) -> Told {
+    let with_kubeadm = match step {
+        _ if runtime != Runtime::Kubernetes => None,
+        Step::Identify => Some(kubeadm::identify(system)),
+        Step::Rotate { service } => system.service(service).and_then(kubeadm::rotate),
+        _ => None,
+    };
+    with_kubeadm.unwrap_or_else(|| told_of_mounts(system, step))
+}
+
+/// Every kind of step is here, so that none can be forgotten.
+fn told_of_mounts(system: &System, step: &Step) -> Told {
     match step {
         Step::Identify => identify(system),
         Step::Wait { title, .. } => {

@@ -6,49 +6,73 @@ use crate::service::{BUNDLE_FILE, CHAIN_FILE, HEALTH_PORT, KEY_FILE, TLS_PORT};
 
 impl Runtime {
     /// Shell functions (POSIX), with the run's folder in `RUN`. Of a service by its name: `address` is
-    /// where it listens with mutual TLS, as `IP:PORT`; `pid` is its process, as seen from this machine.
+    /// where it listens with mutual TLS, as `IP:PORT`; `health` is the base of its health endpoint, in plain HTTP;
+    /// `pid` is its process, as seen from this machine.
     pub fn by_hand(self) -> String {
+        let health = beside();
         match self {
-            Self::Processes => "\
-address() { jq -r .listen \"$RUN/services/$1/config.json\"; }
-pid() { lsof -t -i \"tcp@$(address \"$1\")\" -s TCP:LISTEN; }
-"
-            .into(),
+            Self::Processes => format!(
+                r#"address() {{ jq -r .listen "$RUN/services/$1/config.json"; }}
+{health}pid() {{ lsof -t -i "tcp@$(address "$1")" -s TCP:LISTEN; }}
+"#
+            ),
             // The first process of a container supervises, its child is the service. By its parent, not by
             // its number: those begin again at the lowest, so a child may come before its parent in a list.
             Self::Containers => format!(
-                "\
-address() {{ docker inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}:{TLS_PORT}' \
-                 \"${{RUN##*/}}-$1\"; }}
-pid() {{ pgrep -P \"$(docker inspect -f '{{{{.State.Pid}}}}' \"${{RUN##*/}}-$1\")\"; }}
-"
+                r#"address() {{ docker inspect -f '{{{{range .NetworkSettings.Networks}}}}{{{{.IPAddress}}}}{{{{end}}}}:{TLS_PORT}' "${{RUN##*/}}-$1"; }}
+{health}pid() {{ pgrep -P "$(docker inspect -f '{{{{.State.Pid}}}}' "${{RUN##*/}}-$1")"; }}
+"#
             ),
-            // The components of a control plane are processes of its node.
-            Self::Kubernetes => "\
-node() { case $1 in kubelet-*) echo \"${RUN##*/}-${1#kubelet-}\";; *) echo \"${RUN##*/}-control-plane\";; esac; }
-address() {
-  case $1 in api) port=6443;; etcd) port=2379;; controller-manager) port=10257;; scheduler) port=10259;;
-    *) port=10250;; esac
-  docker inspect -f \"{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}:$port\" \"$(node \"$1\")\"
-}
-pid() {
-  case $1 in api) it=kube-apiserver;; kubelet-*) it=kubelet;; etcd) it=etcd;; *) it=kube-$1;; esac
-  docker top \"$(node \"$1\")\" -eo pid,args | awk -v it=\"$it\" '$2 ~ \"(^|/)\"it\"$\" { print $1 }'
-}
-"
-            .into(),
+            Self::Kubernetes => CONTROL_PLANE.into(),
         }
     }
 }
 
-/// The same for what every runtime has in common: `health` is the base of a service's health endpoint, in
-/// plain HTTP; `on_wire` shows the certificate that it presents; `rotate` gives it another one; `authority`
+/// Where a service answers for its health beside where it listens.
+fn beside() -> String {
+    format!("health() {{ it=$(address \"$1\"); echo \"http://${{it%:*}}:{HEALTH_PORT}\"; }}\n")
+}
+
+/// The components of a control plane are processes of its nodes, and the harness answers for their health. kubeadm
+/// does not renew what kubelets have, and neither does a cluster that nobody told to.
+const CONTROL_PLANE: &str = r#"node() { case $1 in kubelet-*) echo "${RUN##*/}-${1#kubelet-}";; *) echo "${RUN##*/}-control-plane";; esac; }
+address() {
+  case $1 in api) port=6443;; etcd) port=2379;; controller-manager) port=10257;; scheduler) port=10259;;
+    *) port=10250;; esac
+  docker inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}:$port" "$(node "$1")"
+}
+health() { echo "http://$(jq -r .health "$RUN/services/$1/config.json")"; }
+pid() {
+  case $1 in api) it=kube-apiserver;; kubelet-*) it=kubelet;; etcd) it=etcd;; *) it=kube-$1;; esac
+  docker top "$(node "$1")" -eo pid,args | awk -v it="$it" '$2 ~ "(^|/)"it"$" { print $1 }'
+}
+# signed SUBJECT EXTENSIONS FILE: a new key and a certificate of the cluster's authority.
+signed() {
+  pki="$RUN/services/control-plane/kubernetes/pki"
+  printf "$2" >"$3.ext" &&
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "$1" \
+      -keyout "$3.key" -out "$3.csr" 2>/dev/null &&
+    openssl x509 -req -in "$3.csr" -days 1 -extfile "$3.ext" -CA "$pki/ca.crt" -CAkey "$pki/ca.key" \
+      -out "$3.crt" 2>/dev/null
+}
+# renew_kubelet NODE: what its kubelet presents, and what it shows; each file changes in one step.
+renew_kubelet() {
+  own="$RUN/services/$1/kubelet"; new=$(mktemp -d -p "$own"); ip=$(address "kubelet-$1"); name="system:node:$1"
+  signed "/O=system:nodes/CN=$name" \
+    "extendedKeyUsage=serverAuth\nsubjectAltName=DNS:$1,DNS:kubelet-$1,IP:${ip%:*}\n" "$new/kubelet" &&
+    signed "/O=system:nodes/CN=$name" "extendedKeyUsage=clientAuth\n" "$new/client" &&
+    cat "$new/client.crt" "$new/client.key" >"$new/kubelet-client-current.pem" &&
+    mv "$new/kubelet.key" "$new/kubelet.crt" "$new/kubelet-client-current.pem" "$own/" &&
+    rm -r "$new" && on_wire "kubelet-$1"
+}
+"#;
+
+/// The same for what every runtime has in common: `on_wire` shows the certificate that it presents; `rotate` gives it another one; `authority`
 /// and `trust` give another issuing CA to whoever issues, and its root to who is to get certificates of it; `end` ends
 /// its process, if there is one, and waits for that; `ready` waits until it can serve, for a minute.
 pub fn in_common() -> String {
     format!(
-        r#"health() {{ it=$(address "$1"); echo "http://${{it%:*}}:{HEALTH_PORT}"; }}
-on_wire() {{
+        r#"on_wire() {{
   openssl s_client -connect "$(address "$1")" -servername "$1" </dev/null 2>/dev/null |
     openssl x509 -noout -enddate -serial 2>/dev/null || echo "$1 does not answer"
 }}

@@ -105,3 +105,17 @@ fn a_system_that_heals_itself_has_nothing_to_do_by_hand() {
     let guide = Guide { scenario: &scenario, runtime: Runtime::Processes, last: None };
     insta::assert_snapshot!(guide.markdown());
 }
+
+#[test]
+fn a_control_plane_is_renewed_with_kubeadm_and_its_kubelets_without() {
+    use crate::runtime::kubernetes::{admin, system};
+    let repair = ["etcd", "api", "scheduler", "kubelet-worker-1", "operator"]
+        .map(|service| Step::Rotate { service: service.into() })
+        .into_iter()
+        .fold(Runbook::new().then(Step::Identify), Runbook::then)
+        .then(Step::RestartAll { services: names(&["scheduler"]) });
+    let system = system(1, admin("operator", "operator"));
+    let scenario = Scenario { repair: Repair::by(repair), ..Scenario::new("control-plane/expired", system) };
+    let guide = Guide { scenario: &scenario, runtime: Runtime::Kubernetes, last: None };
+    insta::assert_snapshot!(guide.markdown());
+}
