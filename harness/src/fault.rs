@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 pub use authority::{Tier, authority_expired};
 pub use clock::{clock_ahead, clock_behind};
 pub use damage::{Damage, damage};
-pub use expiry::{Expire, expire, expired, run_out};
+pub use expiry::{Expire, expire, expired, expired_unseen, run_out, run_out_unseen};
 pub use flaw::{Flaw, flawed};
 pub use restart::{rolled_out, withheld};
 pub use revocation::{revoked, stale_list};

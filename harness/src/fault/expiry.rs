@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{AnyFault, Fault, Injected, Which, replace, signal_reload};
-use crate::{context::Context, error::Result, pki::Validity};
+use super::{AnyFault, Fault, Injected, Which, replace_for, signal_reload};
+use crate::{context::Context, error::Result, history::Purpose, pki::Validity};
 
 /// Leaves, and only the leaves, are expired or about to.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Expire {
     lead: Duration,
     /// How long they have lived already.
     age: Duration,
+    /// Whether somebody is there who sees them.
+    seen: bool,
 }
 
 /// The leaf that `service` presents has expired: `root -> issuing -> leaf`, nothing else is wrong.
@@ -23,13 +25,25 @@ pub fn expire(service: impl Into<String>) -> Box<dyn AnyFault> {
 /// The leaves have expired.
 pub fn expired(which: Which) -> Box<dyn AnyFault> {
     let (lead, age) = (Duration::ZERO, Duration::from_hours(1));
-    Box::new(Expire { which, lead, age })
+    Box::new(Expire { which, lead, age, seen: true })
+}
+
+/// The leaves have expired, and nobody is there who could tell: what a client shows to a server that it has refused
+/// before, or to nobody at all. Nothing waits for them to show, so there has to be another fault that does.
+pub fn expired_unseen(which: Which) -> Box<dyn AnyFault> {
+    let (lead, age) = (Duration::ZERO, Duration::from_hours(1));
+    Box::new(Expire { which, lead, age, seen: false })
 }
 
 /// The leaves reach their not-after while they are in use: issued `age` ago, they end `lead` from now
 /// (up to a second later: certificates end on whole seconds). Nothing else is wrong.
 pub fn run_out(which: Which, age: Duration, lead: Duration) -> Box<dyn AnyFault> {
-    Box::new(Expire { which, lead, age })
+    Box::new(Expire { which, lead, age, seen: true })
+}
+
+/// The same as [`run_out`] where nobody is there who could tell, as in [`expired_unseen`].
+pub fn run_out_unseen(which: Which, age: Duration, lead: Duration) -> Box<dyn AnyFault> {
+    Box::new(Expire { which, lead, age, seen: false })
 }
 
 impl Fault for Expire {
@@ -46,10 +60,11 @@ impl Fault for Expire {
             let authority = context.system().authority_of(&service, &mount)?;
             let credential = context.pki.issue(&authority, &service, &mount, validity)?;
             let ends = Some(credential.leaf().not_after);
-            injected.push(replace(context, (service, mount), &credential, ends)?);
+            let why = if self.seen { Purpose::Fault } else { Purpose::Companion };
+            injected.push(replace_for(context, (service, mount), &credential, why, ends)?);
         }
         signal_reload(context, &injected).await?;
-        Ok(injected)
+        Ok(if self.seen { injected } else { Vec::new() })
     }
 }
 

@@ -307,7 +307,7 @@ pub struct Health {
 pub enum Purpose {
     Setup,
     Fault,
-    /// Nothing is wrong with it: it shows that what came with it is in use.
+    /// It goes with what a fault put elsewhere: it shows that what came with it is in use, or nobody need see it.
     Companion,
     Repair,
     Heal,
