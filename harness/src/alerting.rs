@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     error::Result,
-    history::{Alert, AlertRule, Recorder, Tail, What},
+    history::{Alert, AlertRule, Phase, Recorder, Tail, What},
     runtime::Cluster,
 };
 
@@ -68,11 +68,16 @@ impl Symptoms {
         }
     }
 
-    /// Reads on, and gives the first complaint.
+    /// Reads on, and gives the first complaint, and the first one since everything worked: what users said while
+    /// the system came up is over then.
     fn read(&mut self) -> Vec<Alert> {
         let Self { tail, failing, complained, .. } = self;
         let mut alerts = Vec::new();
         tail.look(|event| {
+            if let What::PhaseEnded { phase: Phase::Steady, .. } = &event.what {
+                failing.clear();
+                *complained = false;
+            }
             let What::Operation(operation) = &event.what else { return };
             let Some(error) = operation.error.as_ref().filter(|_| operation.user_facing) else {
                 failing.remove(&operation.name);
