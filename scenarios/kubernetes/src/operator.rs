@@ -7,6 +7,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -32,8 +33,10 @@ use tokio::time::{sleep, timeout};
 
 /// The Deployment whose pods are there all the time, one for each node.
 const STANDING: &str = "standing";
+/// Where they answer on every node to those outside.
+const OUTSIDE: u16 = 30_080;
 /// How long a new Deployment may take to become available, on a machine that is busy.
-const DEPLOYED: Duration = Duration::from_secs(12);
+const DEPLOYED: Duration = Duration::from_secs(10);
 /// Between two looks at something that is about to happen.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -56,7 +59,7 @@ impl Default for Settings {
 pub struct Operator {
     service: Arc<Service>,
     settings: Settings,
-    tasks: [Task; 6],
+    tasks: [Task; 7],
 }
 
 /// Something that is done again and again.
@@ -103,10 +106,11 @@ impl Role for Operator {
         let tasks = [
             Task::new("api", 100, 3),
             Task::new("nodes", 250, 5),
-            Task::new("deploy", 500, 15),
+            Task::new("deploy", 500, 13),
             Task::new("service", 400, 10),
             Task::new("logs", 250, 5),
             Task::new("exec", 250, 5),
+            Task::new("traffic", 100, 3),
         ];
         for task in &tasks {
             task.ended(Err("not tried yet".into()));
@@ -119,15 +123,16 @@ impl Role for Operator {
     }
 
     async fn work(self: Arc<Self>) {
-        let [api, nodes, deploy, service, logs, exec] = &self.tasks;
+        let [api, nodes, deploy, service, logs, exec, traffic] = &self.tasks;
         let count = self.settings.nodes;
         let it = &*self;
         let own = async {
             it.stand().await;
             tokio::join!(
                 service.repeat(async |_| look::answers_across_nodes(&it.client().await?, STANDING).await),
-                logs.repeat(async |_| look::log_reads(&it.client().await?, STANDING).await),
+                logs.repeat(async |_| look::logs_read(&it.client().await?, STANDING).await),
                 exec.repeat(async |_| look::exec_works(&it.client().await?, STANDING).await),
+                traffic.repeat(async |_| look::answers_outside(it.api()?.ip(), OUTSIDE).await),
             );
         };
         tokio::join!(
@@ -150,12 +155,14 @@ async fn works(State(it): State<Arc<Operator>>, Path(name): Path<String>) -> Ans
 impl Operator {
     /// A client with no connection yet, and the credential that is there now.
     async fn client(&self) -> Result<Client, String> {
-        let config = &self.service.config;
-        let known = config.known.get("api").and_then(|address| address.parse().ok());
-        let api = known.ok_or("nobody said where the API server is")?;
-        let folder = config.mounts.get("admin").ok_or("it has no mount `admin`")?;
+        let folder = self.service.config.mounts.get("admin").ok_or("it has no mount `admin`")?;
         let credential = Credential::read(folder).map_err(|error| error.to_string())?;
-        kubernetes::connect(api, &credential).await.map_err(|error| error.to_string())
+        kubernetes::connect(self.api()?, &credential).await.map_err(|error| error.to_string())
+    }
+
+    fn api(&self) -> Result<SocketAddr, String> {
+        let known = self.service.config.known.get("api").and_then(|address| address.parse().ok());
+        known.ok_or_else(|| "nobody said where the API server is".into())
     }
 
     /// Makes the pods that are there all the time, once all nodes are.
@@ -166,6 +173,7 @@ impl Operator {
                 let client = self.client().await?;
                 look::nodes_are_ready(&client, count as usize).await?;
                 look::create(&client, STANDING, count).await?;
+                look::open(&client, STANDING, OUTSIDE).await?;
                 look::is_available(&client, "default", STANDING).await
             };
             match made.await {

@@ -11,8 +11,9 @@ use std::time::Duration;
 const USERS: &str = "users";
 /// Nodes beside the control plane: a Service needs two to answer from another one.
 pub const WORKERS: usize = 1;
-/// What users do: each is one of the operator's tasks.
-pub const OPERATIONS: [&str; 6] = ["api", "nodes", "deploy", "service", "logs", "exec"];
+/// What users do: each is one of the operator's tasks. `service` asks by name from within a pod, `traffic` comes
+/// from outside and needs no control plane.
+pub const OPERATIONS: [&str; 7] = ["api", "nodes", "deploy", "service", "logs", "exec", "traffic"];
 
 /// One control plane, one worker, and an operator.
 pub fn system() -> System {

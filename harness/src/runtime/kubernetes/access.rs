@@ -238,7 +238,7 @@ impl Conditions<'_> {
             }
             let what = format!("Service {name} answers by its name from another node");
             holds(&what, limit, || look::answers_across_nodes(client, name)).await?;
-            holds(&format!("the log of a pod of {name} can be read"), limit, || look::log_reads(client, name))
+            holds(&format!("the logs of pods of {name} can be read"), limit, || look::logs_read(client, name))
                 .await
         }
         .await;

@@ -1,7 +1,11 @@
 //! One look at each thing that a cluster is for: whether it is so now, or why not, in words. Nothing here
 //! waits for it to become so.
 
-use std::fmt::Debug;
+use std::{
+    fmt::Debug,
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -13,7 +17,10 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::manifests::IMAGE;
 
@@ -21,6 +28,9 @@ use super::manifests::IMAGE;
 const NAMESPACE: &str = "default";
 /// A Service answers from any of its pods. With two of them it is always the same so often once in 4,096 looks.
 const TURNS: u32 = 12;
+/// So many come from outside at a time: where pods of one node of two do not answer, one in 16 times all of them
+/// are lucky.
+const VISITS: u32 = 4;
 
 /// The API server says that it is ready.
 ///
@@ -97,6 +107,31 @@ pub async fn create(client: &Client, name: &str, pods: u32) -> Result<(), String
     .await
 }
 
+/// Opens a port of every node to those outside of the cluster who want what a Deployment has. Where that is done
+/// already nothing changes.
+///
+/// # Errors
+/// Why it cannot be opened.
+pub async fn open(client: &Client, name: &str, port: u16) -> Result<(), String> {
+    let (services, outside) = (Api::namespaced(client.clone(), NAMESPACE), format!("{name}-outside"));
+    // Its port is taken, which would be said first if it were made again.
+    if services.get_opt(&outside).await.map_err(words)?.is_some() {
+        return Ok(());
+    }
+    put::<Service>(
+        &services,
+        &json!({
+            "metadata": {"name": outside},
+            "spec": {
+                "type": "NodePort",
+                "selector": {"app": name},
+                "ports": [{"port": 80, "targetPort": 8080, "nodePort": port}],
+            },
+        }),
+    )
+    .await
+}
+
 /// Removes what [`create`] made; its pods go with it, a moment later.
 ///
 /// # Errors
@@ -131,27 +166,62 @@ pub async fn answers_across_nodes(client: &Client, name: &str) -> Result<(), Str
     Err(format!("{asking} on {here} got {TURNS} answers, none from another node, the last of {last:?}"))
 }
 
-/// A command runs in a pod of a Deployment, and what it prints comes back.
+/// Whoever comes from outside to a port of a node is answered by a pod, on whatever node that is. Nobody asks
+/// the API server.
+///
+/// # Errors
+/// Why one was not.
+pub async fn answers_outside(node: IpAddr, port: u16) -> Result<(), String> {
+    let at = SocketAddr::new(node, port);
+    for _ in 0..VISITS {
+        match visit(at).await {
+            Ok(from) if !from.is_empty() => {}
+            Ok(_) => return Err(format!("{at}: an empty answer")),
+            Err(error) => return Err(format!("{at}: {error}")),
+        }
+    }
+    Ok(())
+}
+
+async fn visit(at: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect(at).await?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.lines().last().unwrap_or_default().to_owned())
+}
+
+/// A command runs in every pod of a Deployment, and what it prints comes back.
 ///
 /// # Errors
 /// Why it does not.
 pub async fn exec_works(client: &Client, name: &str) -> Result<(), String> {
     let pods = pods(client, name).await?;
-    let Placed { pod, .. } = first(&pods, name)?;
-    let answer = exec(client, pod, &["/pause", "get", "http://127.0.0.1:8080/"]).await?;
-    if answer.trim() == pod { Ok(()) } else { Err(format!("{pod} printed {answer:?}")) }
+    first(&pods, name)?;
+    for Placed { pod, .. } in &pods {
+        let answer = exec(client, pod, &["/pause", "get", "http://127.0.0.1:8080/"]).await?;
+        if answer.trim() != pod {
+            return Err(format!("{pod} printed {answer:?}"));
+        }
+    }
+    Ok(())
 }
 
-/// The log of a pod of a Deployment can be read.
+/// The logs of all pods of a Deployment can be read.
 ///
 /// # Errors
-/// Why it cannot, or what it says instead.
-pub async fn log_reads(client: &Client, name: &str) -> Result<(), String> {
-    let found = pods(client, name).await?;
-    let Placed { pod, .. } = first(&found, name)?;
+/// Why they cannot, or what one says instead.
+pub async fn logs_read(client: &Client, name: &str) -> Result<(), String> {
+    let pods = pods(client, name).await?;
+    first(&pods, name)?;
     let api: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let log = api.logs(pod, &LogParams::default()).await.map_err(words)?;
-    if log.contains("serving as") { Ok(()) } else { Err(format!("the log of {pod} says {log:?}")) }
+    for Placed { pod, .. } in &pods {
+        let log = api.logs(pod, &LogParams::default()).await.map_err(words)?;
+        if !log.contains("serving as") {
+            return Err(format!("the log of {pod} says {log:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// A pod, and the node that it is on.

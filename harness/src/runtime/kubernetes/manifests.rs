@@ -223,6 +223,9 @@ fn controller_manager() -> Vec<String> {
         format!("--service-account-private-key-file={PKI}/sa.key"),
         "--use-service-account-credentials=true".into(),
         "--leader-elect=true".into(),
+        // A kubelet says every 2 s that it is there. 50 s, as usual, are more than whoever waits for a lost node has.
+        "--node-monitor-grace-period=16s".into(),
+        "--node-monitor-period=1s".into(),
     ]
 }
 
