@@ -29,6 +29,8 @@ use crate::{
 
 /// How long a component may take to end. An API server lets requests go on for a while.
 const END_LIMIT: Duration = Duration::from_secs(15);
+/// As `terminationGracePeriodSeconds` of its pod has it.
+const GRACE: Duration = Duration::from_secs(5);
 /// A line in a log of the container runtime begins with a time, a stream and a tag.
 const WORDS_BEFORE: usize = 3;
 
@@ -79,6 +81,16 @@ impl Charge {
         match order {
             Order::Start => self.begin(),
             Order::Stop | Order::End => self.end(saw, changed).await,
+            // Whoever is ended alone is started again by its kubelet, at first at once. Without its manifest a
+            // kubelet first takes the pod away from the API, and if that needs the pod, both wait for the other.
+            Order::Restart if self.component != Component::Kubelet && self.runs() => {
+                self.signal("-TERM").await?;
+                if self.ended(GRACE, saw, changed).await.is_err() {
+                    // Whoever has ended at last needs none.
+                    let _ = self.signal("-KILL").await;
+                }
+                self.ended(END_LIMIT, saw, changed).await
+            }
             Order::Restart => {
                 self.end(saw, changed).await?;
                 self.begin()
@@ -112,8 +124,7 @@ impl Charge {
         saw: &mut mpsc::UnboundedReceiver<Saw>,
         changed: &mut impl FnMut(ProcessChange),
     ) -> Result<()> {
-        self.asked = *self.running.borrow() > 0;
-        let runs = self.asked;
+        let runs = self.runs();
         if self.component == Component::Kubelet {
             let held = self.held();
             fs::write(&held, "").context(|| format!("cannot write {}", held.display()))?;
@@ -131,15 +142,30 @@ impl Charge {
                 _ => {}
             }
         }
+        self.ended(END_LIMIT, saw, changed).await
+    }
+
+    fn runs(&self) -> bool {
+        *self.running.borrow() > 0
+    }
+
+    /// Waits until it has ended, which somebody asked for.
+    async fn ended(
+        &mut self,
+        limit: Duration,
+        saw: &mut mpsc::UnboundedReceiver<Saw>,
+        changed: &mut impl FnMut(ProcessChange),
+    ) -> Result<()> {
+        self.asked = self.runs();
         let ended = async {
-            while *self.running.borrow() > 0 {
+            while self.runs() {
                 let Some(seen) = saw.recv().await else { return };
                 self.take(&seen, changed);
             }
         };
-        let waited = timeout(END_LIMIT, ended).await;
+        let waited = timeout(limit, ended).await;
         self.asked = false;
-        waited.context(|| format!("{} does not end in {} s", self.service, END_LIMIT.as_secs()))
+        waited.context(|| format!("{} does not end in {} s", self.service, limit.as_secs()))
     }
 
     async fn signal(&self, signal: &str) -> Result<()> {
