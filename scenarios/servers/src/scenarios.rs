@@ -82,7 +82,7 @@ fn leaf_expired(system: System, server: &Server, renewed: &str) -> Scenario {
         observe: Span(WATCHED),
         stability: Span(WATCHED),
         repair: Repair::by(Runbook::new().then(Step::Rotate { service: renewed.into() })),
-        limits: Limits { recover: RECOVERED + 4 * WATCHED, ..Limits::default() },
+        limits: Limits { recover: RECOVERED + 2 * WATCHED, ..Limits::default() },
         checks: vec![
             check::steady(),
             check::landed(),
