@@ -92,7 +92,8 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
             _ = tokio::signal::ctrl_c() => return Err(Error::interrupted()),
         };
         let took = words::span(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-        say(format_args!("{} was asked in {took}", server.name));
+        let place = server.image.map_or_else(String::new, |image| format!(", in containers of {image}"));
+        say(format_args!("{} was asked in {took}{place}", server.name));
         print(&tell(&profile, args)?)?;
         profiles.push(profile);
         if let Some(path) = &args.page {

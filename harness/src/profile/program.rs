@@ -68,38 +68,35 @@ impl Program {
         Ok(Self { path, version, user, image: None })
     }
 
-    /// Finds the program of a server in an image, where a shell looks for it.
+    /// Finds the program of a server in an image, where a shell looks for it. Some images have nothing but the
+    /// server: there its version is asked for, and nobody knows where it is.
     async fn find_in(image: Image, server: &Server) -> Result<Self> {
         let user = other_user(server)?;
-        let command = ["sh", "-c", FIND, server.program];
         let fixed = server.environment.iter().filter(|(_, value)| !value.contains('{'));
-        let task = Task {
+        let environment: Vec<_> =
+            fixed.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let asked = |by: &[&str]| Task {
             run: "version",
             home: None,
             user: user.unwrap_or_else(ours),
-            command: command.iter().chain(server.version).map(|word| (*word).to_owned()).collect(),
-            environment: fixed.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            command: [by, &[server.program], server.version].concat().into_iter().map(Into::into).collect(),
+            environment: environment.clone(),
         };
-        let said = match server.version {
-            [] => None,
-            _ => Some(image.run(&task, LIMIT).await?.1),
+        let absent = || {
+            Error::missing(format!("there is no `{}` in the image {}", server.program, image.name()))
+                .hint("`program` is a name in the PATH of the image, or an absolute path")
         };
-        let Some(said) = said else {
-            return Ok(Self {
-                path: server.program.into(),
-                version: UNKNOWN.into(),
-                user,
-                image: Some(image),
-            });
+        let (path, version) = if server.version.is_empty() {
+            (server.program.into(), UNKNOWN.into())
+        } else if let Ok((_, said)) = image.run(&asked(&["sh", "-c", FIND]), LIMIT).await {
+            let mut lines = said.lines().map(str::trim);
+            let path = lines.next().filter(|line| line.starts_with('/')).ok_or_else(absent)?;
+            (path.into(), lines.next().unwrap_or_default().to_owned())
+        } else {
+            let said = image.run(&asked(&[]), LIMIT).await.map_err(|error| absent().because(error))?.1;
+            (server.program.into(), said.lines().next().unwrap_or_default().trim().to_owned())
         };
-        let mut lines = said.lines().map(str::trim);
-        let path = lines.next().filter(|line| line.starts_with('/')).ok_or_else(|| {
-            Error::missing(format!("there is no `{}` in the image {}", server.program, image.name())).hint(
-                "`program` is a name in the PATH of the image, or an absolute path; the image needs `sh`",
-            )
-        })?;
-        let version = lines.next().unwrap_or_default().to_owned();
-        Ok(Self { path: path.into(), version, user, image: Some(image) })
+        Ok(Self { path, version, user, image: Some(image) })
     }
 
     /// The file of the program of a server, by looking for it alone.

@@ -2,9 +2,13 @@
 //! `cargo test --test run profile`. And every scenario of this crate, as a named test:
 //! `cargo test --test run servers`.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 use notafter::{
+    error::Kind,
     profile::{self, Profile, Server},
     report::Style,
     runtime::{Runtime, containers},
@@ -34,7 +38,10 @@ fn main() -> ExitCode {
         let name = control.name.clone();
         Trial::of(Runtime::Processes, name, move || control.scenario(&Settings::default()))
     });
-    let all = built_in.chain(described).chain(in_containers).chain(controls);
+    let bare = Trial::on_runtime(Runtime::Containers, "profile/image-without-shell", || async {
+        what_is_in_an_image_without_a_shell_is_found().await
+    });
+    let all = built_in.chain(described).chain(in_containers).chain(controls).chain([bare]);
     testing::main_with(Suite { templates, ..suite }, all.collect())
 }
 
@@ -53,6 +60,25 @@ fn trial(server: &Server, expected: &'static str) -> Trial {
             Err(missing) => Ok(Some(missing.replace('\n', "; "))),
         }
     })
+}
+
+/// Some images have nothing but the server. Here that is a program without libraries.
+async fn what_is_in_an_image_without_a_shell_is_found() -> Result<(), String> {
+    let image = "notafter.test/bare:1";
+    let import = format!("tar -C /sbin -c ldconfig | docker import - {image}");
+    let made = Command::new("sh").args(["-c", &import]).output().map_err(|error| error.to_string())?;
+    let server = Server { image: Some(image), program: "/ldconfig", ..servers::NATS };
+    let found = profile::Program::find(&server).await.map_err(|error| error.to_string());
+    let other = Server { program: "nats-server", ..server };
+    let missing = profile::Program::find(&other).await.map_err(|error| error.kind());
+    let _ = Command::new("docker").args(["image", "rm", image]).output();
+    let version =
+        found.map_err(|error| format!("{error}\n{}", String::from_utf8_lossy(&made.stderr)))?.version;
+    match missing {
+        Err(Kind::Missing) if version.contains("ldconfig") => Ok(()),
+        Err(kind) => Err(format!("its version is `{version}`; what is not there is {kind:?}")),
+        Ok(found) => Err(format!("there is no nats-server, and it is found at {}", found.path.display())),
+    }
 }
 
 async fn behaves(server: &Server, name: &str) -> Result<(), String> {
