@@ -110,7 +110,7 @@ impl Role for Operator {
             Task::new("service", 400, 10),
             Task::new("logs", 250, 5),
             Task::new("exec", 250, 5),
-            Task::new("traffic", 100, 3),
+            Task::new("traffic", 100, 5),
         ];
         for task in &tasks {
             task.ended(Err("not tried yet".into()));

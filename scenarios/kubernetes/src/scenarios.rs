@@ -1,15 +1,18 @@
 //! What breaks a control plane and what does not, with controls that must fail for a named reason.
 
+mod control_plane;
+mod incident;
+mod kubelets;
+
 use std::time::Duration;
 
 use notafter::{
     check::{self, Check, Expect},
-    fault::{AnyFault, Which, expired},
-    history::Refusal,
+    fault::{AnyFault, Which, expired_unseen},
     prober::Pace,
     runbook::{Runbook, Step},
     scenario::{Limits, Repair, Scenario},
-    suite::{Specimen, Template},
+    suite::{Settings, Specimen, Template},
     system::{Span, System},
 };
 
@@ -17,62 +20,35 @@ use crate::system::{system, users};
 
 /// From the fault to the first user who complains.
 const NOTICED: Duration = Duration::from_secs(10);
-/// An API server reads a new file within a second or two.
+/// A server reads a new file within a second or two.
 const RELOADED: Duration = Duration::from_secs(20);
+/// A kubelet starts again what crashes after 10 s, and then after twice as long.
+const BACK: Duration = Duration::from_mins(1);
 /// How long is watched where it shows at once.
 const WATCHED: Duration = Duration::from_secs(5);
 
-/// Every scenario of this crate.
+/// Every scenario of this crate, each before its controls.
 pub fn templates() -> Vec<Template> {
-    let template = |name: &str, about, build| Template { name: name.into(), about, system, build };
-    vec![
-        template(
-            "kubernetes/api-expired",
-            "the certificate of the API server has expired: nobody gets in, and a new file is enough",
-            |system, _| api_serving(system, Runbook::new().then(rotate("api"))),
-        ),
-        template(
-            "control-of/kubernetes-api",
-            "the same, and the certificate of etcd is renewed by mistake",
-            |system, _| {
-                let mistaken = api_serving(system, Runbook::new().then(rotate("etcd")));
-                let limits = Limits { recover: RELOADED + Duration::from_secs(5), ..mistaken.limits };
-                failing(Scenario { limits, ..mistaken }, &["recovers-within"])
-            },
-        ),
-    ]
+    let families = [control_plane::templates(), kubelets::templates(), incident::templates()];
+    families.into_iter().flatten().collect()
 }
 
 /// What is wrong with each control, and what it is the control of.
 pub fn zoo() -> Vec<Specimen> {
-    let specimen = |control: &str, sound: &str, defect: &str| Specimen {
+    [control_plane::zoo(), kubelets::zoo(), incident::zoo()].into_iter().flatten().collect()
+}
+
+fn template(name: &str, about: &'static str, build: fn(System, &Settings) -> Scenario) -> Template {
+    Template { name: name.into(), about, system, build }
+}
+
+fn specimen(control: &str, sound: &str, defect: &str) -> Specimen {
+    Specimen {
         defect: defect.into(),
         control: format!("control-of/kubernetes-{control}"),
         sound: format!("kubernetes/{sound}"),
         seen: Vec::new(),
-    };
-    vec![specimen("api", "api-expired", "the certificate of etcd is renewed in place of the API server's")]
-}
-
-/// `kubernetes -> [api]`: the leaf that the API server presents has expired, and it only. Whoever has a
-/// connection keeps it, and nobody gets another one. The server reads the file again by itself, good or bad.
-fn api_serving(system: System, repair: Runbook) -> Scenario {
-    Scenario {
-        about: "The leaf that the API server presents has expired: kubernetes -> [api]. Controllers and kubelets \
-                go on over connections that they have; whoever comes anew is refused by himself."
-            .into(),
-        faults: vec![api_expires()],
-        checks: checks([
-            check::refused(Refusal::Expired),
-            check::detected_within(NOTICED),
-            check::recovers_within(RELOADED),
-        ]),
-        ..base(system, repair)
     }
-}
-
-fn api_expires() -> Box<dyn AnyFault> {
-    expired(Which::Served("api".into()))
 }
 
 fn base(system: System, repair: Runbook) -> Scenario {
@@ -100,8 +76,29 @@ fn checks(own: impl IntoIterator<Item = Box<dyn Check>>) -> Vec<Box<dyn Check>> 
     always.into_iter().chain(own).collect()
 }
 
-fn rotate(service: &str) -> Step {
-    Step::Rotate { service: service.into() }
+/// Each of them gets a new certificate in every place that it has, one after another.
+fn rotate(services: &[&str]) -> Runbook {
+    let rotate = |service: &&str| Step::Rotate { service: (*service).into() };
+    services.iter().map(rotate).fold(Runbook::new(), Runbook::then)
+}
+
+fn restart(services: &[&str]) -> Step {
+    Step::RestartAll { services: services.iter().map(ToString::to_string).collect() }
+}
+
+fn mounted(service: &str, mount: &str) -> Which {
+    Which::Mounted(service.into(), mount.into())
+}
+
+/// These have expired as well, and nobody is there who could tell.
+fn unseen(mounts: &[(&str, &str)]) -> Vec<Box<dyn AnyFault>> {
+    mounts.iter().map(|(service, mount)| expired_unseen(mounted(service, mount))).collect()
+}
+
+/// The control of a scenario whose repair does not mend what is broken: nobody waits much longer than it may take.
+fn mistaken(scenario: Scenario, budget: Duration) -> Scenario {
+    let limits = Limits { recover: budget + Duration::from_secs(5), ..scenario.limits };
+    failing(Scenario { limits, ..scenario }, &["recovers-within"])
 }
 
 fn failing(scenario: Scenario, caught_by: &[&str]) -> Scenario {

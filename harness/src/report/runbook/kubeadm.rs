@@ -44,7 +44,9 @@ pub(super) fn rotate(service: &Service) -> Option<Told> {
     if let Some(node) = service.name.strip_prefix("kubelet-").filter(|_| service.program == "kubelet") {
         return Some(Told {
             purpose: "What the kubelet presents, and what it shows to the API server: new keys, and certificates of \
-                      the authority of the cluster. It reads both files again by itself."
+                      the authority of the cluster. It reads both files again by itself, but for those who call it \
+                      by an address and not by a name, as the API server does: to them it presents what it had at \
+                      its start, so logs and exec need its restart."
                 .into(),
             commands: format!("renew_kubelet {node}\n"),
             expect: "a date tomorrow and a new serial number, and the node ready a few seconds later.".into(),
