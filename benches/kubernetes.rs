@@ -15,7 +15,6 @@ use notafter::{
 use testcontainers::bollard::{Docker, query_parameters::StatsOptionsBuilder};
 
 #[path = "../tests/common/mod.rs"]
-#[allow(dead_code, reason = "it is for tests")]
 mod common;
 #[path = "../tests/control_plane/mod.rs"]
 #[allow(dead_code, reason = "it is for tests")]

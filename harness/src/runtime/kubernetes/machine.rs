@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn each_lack_is_named_with_a_way_out() {
         let lacks = [
-            Machine { capabilities: Some(0xa8_0425_fb & !SYS_ADMIN), ..Machine::default() },
+            Machine { capabilities: Some(0xa804_25fb & !SYS_ADMIN), ..Machine::default() },
             Machine { cgroups: Some(Version::_2), ..Machine::default() },
             Machine { available_mib: Some(512), ..Machine::default() },
         ];

@@ -102,7 +102,9 @@ impl Workload {
                 self.end(false, inside, changed).await?;
                 self.begin(inside, changed).await
             }
-            Order::Kill | Order::Reload | Order::Pause | Order::Resume => self.say(order, inside).await,
+            Order::Kill | Order::Reload | Order::Pause | Order::Resume => {
+                self.say(order, inside.as_ref()).await
+            }
         }
     }
 
@@ -140,7 +142,7 @@ impl Workload {
         self.wanted = false;
         if at_once && self.asked {
             // It may have ended by now.
-            let _ = self.say(Order::Kill, inside).await;
+            let _ = self.say(Order::Kill, inside.as_ref()).await;
         }
         let gone = self.until(Option::is_none, inside, changed).await;
         self.asked = false;
@@ -148,9 +150,9 @@ impl Workload {
     }
 
     /// Says something to the pod that is there.
-    async fn say(&self, order: Order, inside: &Option<Inside>) -> Result<()> {
+    async fn say(&self, order: Order, inside: Option<&Inside>) -> Result<()> {
         let gone = || Error::new(format!("{} does not run", self.service));
-        let inside = inside.as_ref().filter(|it| it.runs).ok_or_else(gone)?;
+        let inside = inside.filter(|it| it.runs).ok_or_else(gone)?;
         let (answer, done) = oneshot::channel();
         inside.orders.send((order, answer)).await.map_err(|_| gone())?;
         done.await.map_err(|_| gone())?.map_err(Error::new)
