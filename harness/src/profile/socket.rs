@@ -45,6 +45,7 @@ mod tests {
         let listener = listener.expect("a socket");
         let answer = async {
             let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.read_exact(&mut [0; 6]).await.expect("a question");
             stream.write_all(b"+OK\r\n").await.expect("written");
         };
         let (said, ()) = tokio::join!(ask(&deep, "admin.sock", "PING\r\n"), answer);

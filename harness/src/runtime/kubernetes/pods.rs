@@ -251,7 +251,8 @@ mod tests {
         let system = |cap: u64| {
             let text = format!(
                 "name = \"one\"\nauthorities = [\"mesh\"]\n[[services]]\nname = \"a\"\nprogram = \"a\"\n\
-                 serves = \"w\"\nmounts.w.authority = \"mesh\"\nrestart.cap = \"{cap}ms\""
+                 serves = \"w\"\nmounts.w.authority = \"mesh\"\n\
+                 restart = {{ first = \"50ms\", cap = \"{cap}ms\", reset_after = \"10s\" }}"
             );
             System::from_toml(&text, "test").expect("a system")
         };
