@@ -1,4 +1,5 @@
-//! What every runtime promises, shown on each of them: `cargo test --test runtimes`.
+//! What every runtime promises, shown on each of the two cheap ones, and for pods of Kubernetes what matters most
+//! there: `cargo test --test runtimes`.
 
 #[path = "runtimes/bench.rs"]
 mod bench;
@@ -18,7 +19,7 @@ use notafter::{
     history::ProcessChange,
     multicall,
     pki::{Authority, Identity, Validity},
-    runtime::{Ability, Cluster, Order, Runtime, containers},
+    runtime::{Cluster, Order, Runtime, containers},
 };
 use rustix::process::Signal;
 
@@ -32,8 +33,7 @@ fn main() -> ExitCode {
     // They wait for others more than they compute.
     arguments.test_threads.get_or_insert(4);
     let mut trials = Vec::new();
-    let runs_programs = |runtime: &Runtime| runtime.abilities().contains(&Ability::RunPrograms);
-    for runtime in Runtime::ALL.into_iter().filter(runs_programs) {
+    for runtime in [Runtime::Processes, Runtime::Containers] {
         trials.extend([
             trial(runtime, "orders_act_on_one_service_and_no_other", orders_act_on_one_service_and_no_other),
             trial(runtime, "what_orders_do_is_in_the_history", what_orders_do_is_in_the_history),
@@ -66,6 +66,13 @@ fn main() -> ExitCode {
             ),
         ]);
     }
+    // Each takes a cluster of its own.
+    let pods = Runtime::Kubernetes;
+    trials.extend([
+        trial(pods, "orders_act_on_one_service_and_no_other", orders_act_on_one_service_and_no_other),
+        trial(pods, "an_installed_file_is_seen_by_the_service", an_installed_file_is_seen_by_the_service),
+        trial(pods, "a_killed_harness_leaves_nothing", a_killed_harness_leaves_nothing),
+    ]);
     trials.extend(docker::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -267,7 +267,7 @@ pub fn expected_processes(runtime: Runtime) -> usize {
     match runtime {
         Runtime::Processes => 2,
         Runtime::Containers => 4,
-        Runtime::Kubernetes => unreachable!("it runs no programs of ours"),
+        Runtime::Kubernetes => unreachable!("nobody counts the processes of nodes"),
     }
 }
 
