@@ -24,7 +24,7 @@ use notafter::{
     run::RunFolder,
     runtime::{Cluster, Order, Runtime},
     service::{BUNDLE_FILE, CHAIN_FILE, Config, KEY_FILE},
-    system::{Backoff, Filled, Mount, Reload, Service, Start, System},
+    system::{Filled, Mount, Service, System},
 };
 use testcontainers::bollard::{
     Docker, body_full,
@@ -245,20 +245,9 @@ fn idle(config: Config) -> u8 {
 fn system(services: usize) -> System {
     let mount = Mount { authority: "mesh".into(), filled: Filled::ByItself };
     let service = |number: usize| Service {
-        name: format!("idle-{number}"),
-        program: "idle".into(),
-        start: Start::default(),
-        needs: [].into(),
-        serves: "main".into(),
-        doors: [].into(),
-        speaks: notafter::system::Speaks::default(),
         mounts: [("main".into(), mount.clone())].into(),
-        issues: Vec::new(),
         well_known: true,
-        external: false,
-        reload: Reload::default(),
-        restart: Backoff::default(),
-        settings: toml::Table::new(),
+        ..Service::new(&format!("idle-{number}"), "idle", "main")
     };
     System {
         name: "idle".into(),

@@ -73,6 +73,27 @@ pub struct Service {
 }
 
 impl Service {
+    /// A service that needs nobody and has no mount yet; all else as where a file says nothing. `serves` is the
+    /// mount that it will present.
+    pub fn new(name: &str, program: &str, serves: &str) -> Self {
+        Self {
+            name: name.into(),
+            program: program.into(),
+            start: Start::default(),
+            needs: BTreeMap::new(),
+            serves: serves.into(),
+            doors: BTreeMap::new(),
+            speaks: Speaks::default(),
+            mounts: BTreeMap::new(),
+            issues: Vec::new(),
+            well_known: false,
+            external: false,
+            reload: Reload::default(),
+            restart: Backoff::default(),
+            settings: toml::Table::new(),
+        }
+    }
+
     /// Where it listens with mutual TLS.
     pub fn port(&self) -> u16 {
         self.doors.get(&self.serves).copied().unwrap_or(TLS_PORT)
@@ -135,6 +156,13 @@ pub struct Mount {
     /// Who puts the first certificate there.
     #[serde(default)]
     pub filled: Filled,
+}
+
+impl Mount {
+    /// One that is filled before its service starts.
+    pub fn of(authority: &str) -> Self {
+        Self { authority: authority.into(), filled: Filled::default() }
+    }
 }
 
 /// Who puts the first certificate into a mount.

@@ -222,20 +222,10 @@ pub fn system() -> System {
 pub fn service(name: &str, program: &str) -> Service {
     let mount = Mount { authority: "mesh".into(), filled: Filled::ByItself };
     Service {
-        name: name.into(),
-        program: program.into(),
-        start: notafter::system::Start::default(),
-        needs: [].into(),
-        serves: "main".into(),
-        doors: [].into(),
-        speaks: notafter::system::Speaks::default(),
         mounts: [("main".into(), mount)].into(),
-        issues: Vec::new(),
         well_known: true,
-        external: false,
         reload: notafter::system::Reload::OnSignal,
-        restart: notafter::system::Backoff::default(),
-        settings: toml::Table::new(),
+        ..Service::new(name, program, "main")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use notafter::{
     runtime::kubernetes,
-    system::{Filled, Mount, Service, Span, System},
+    system::{Mount, Service, Span, System},
     workload::{Operation, Workload},
 };
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub fn system() -> System {
 
 fn operator() -> Service {
     let mut operator = kubernetes::admin("operator", "operator");
-    operator.mounts.insert(USERS.into(), Mount { authority: USERS.into(), filled: Filled::Beforehand });
+    operator.mounts.insert(USERS.into(), Mount::of(USERS));
     operator.serves = USERS.into();
     operator.restart.first = Span(Duration::from_millis(50));
     operator.settings.insert("nodes".into(), i64::try_from(1 + WORKERS).unwrap_or(i64::MAX).into());

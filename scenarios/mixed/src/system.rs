@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use notafter::{
-    system::{Backoff, Filled, Mount, Reload, Service, Span, Speaks, Start, System},
+    system::{Mount, Service, Span, Speaks, System},
     workload::{Endpoint, Ledger, Operation, Workload},
 };
 use toml::Table;
@@ -48,25 +48,15 @@ fn ours(name: &str, needs: &[&str]) -> Service {
 
 fn service(name: &str, program: &str, needs: &[&str]) -> Service {
     Service {
-        name: name.into(),
-        program: program.into(),
-        start: Start::InAnyOrder,
         needs: needs.iter().map(|need| ((*need).into(), MESH.into())).collect(),
-        serves: MESH.into(),
-        doors: BTreeMap::new(),
-        speaks: Speaks::default(),
         mounts: BTreeMap::from([mount(MESH)]),
-        issues: Vec::new(),
         well_known: true,
-        external: false,
-        reload: Reload::OnChange,
-        restart: Backoff::default(),
-        settings: Table::new(),
+        ..Service::new(name, program, MESH)
     }
 }
 
 fn mount(authority: &str) -> (String, Mount) {
-    (authority.into(), Mount { authority: authority.into(), filled: Filled::Beforehand })
+    (authority.into(), Mount::of(authority))
 }
 
 /// Users publish records, read what was published a second ago, and ask how many there are, all through nginx;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use notafter::{
-    system::{Backoff, Filled, Mount, Reload, Service, Span, Speaks, Start, System},
+    system::{Mount, Service, Span, Speaks, System},
     workload::{Endpoint, Ledger, Operation, Workload},
 };
 use toml::Table;
@@ -49,26 +49,11 @@ fn writer() -> Service {
 }
 
 fn service(name: &str, program: &str) -> Service {
-    Service {
-        name: name.into(),
-        program: program.into(),
-        start: Start::InAnyOrder,
-        needs: BTreeMap::new(),
-        serves: "client".into(),
-        doors: BTreeMap::new(),
-        speaks: Speaks::default(),
-        mounts: BTreeMap::new(),
-        issues: Vec::new(),
-        well_known: true,
-        external: false,
-        reload: Reload::OnChange,
-        restart: Backoff::default(),
-        settings: Table::new(),
-    }
+    Service { well_known: true, ..Service::new(name, program, "client") }
 }
 
 fn mount(name: &str, authority: &str) -> (String, Mount) {
-    (name.into(), Mount { authority: authority.into(), filled: Filled::Beforehand })
+    (name.into(), Mount::of(authority))
 }
 
 /// Users write, and keep a lease; what was acknowledged is on the ledger.

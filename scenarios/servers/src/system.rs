@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use notafter::{
     profile::{Protocol, Server},
-    system::{Backoff, Filled, Mount, Reload, Service, Speaks, Start, System},
+    system::{Mount, Service, Speaks, System},
     workload::{Operation, Workload},
 };
 use toml::Table;
@@ -62,20 +62,9 @@ pub fn users() -> Workload {
 
 fn service(name: &str) -> Service {
     Service {
-        name: name.into(),
-        program: name.into(),
-        start: Start::InAnyOrder,
-        needs: BTreeMap::new(),
-        serves: MESH.into(),
-        doors: BTreeMap::new(),
-        speaks: Speaks::default(),
-        mounts: BTreeMap::from([(MESH.into(), Mount { authority: MESH.into(), filled: Filled::Beforehand })]),
-        issues: Vec::new(),
+        mounts: BTreeMap::from([(MESH.into(), Mount::of(MESH))]),
         well_known: true,
-        external: false,
-        reload: Reload::OnChange,
-        restart: Backoff::default(),
-        settings: Table::new(),
+        ..Service::new(name, name, MESH)
     }
 }
 

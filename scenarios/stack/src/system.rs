@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use notafter::system::{Backoff, Filled, Mount, Reload, Service, Speaks, Start, System};
+use notafter::system::{Filled, Mount, Service, System};
 
 /// The mount with the certificate of the node that a service runs on: its identity towards the
 /// manager.
@@ -62,23 +62,12 @@ fn source() -> Service {
 fn service(name: &str, needs: &[&str]) -> Service {
     let others = needs.iter().map(|need| ((*need).to_owned(), WORKLOAD.to_owned()));
     Service {
-        name: name.into(),
-        program: name.into(),
-        start: Start::InAnyOrder,
         needs: others.chain([("manager".to_owned(), NODE.to_owned())]).collect(),
-        serves: WORKLOAD.into(),
-        doors: BTreeMap::new(),
-        speaks: Speaks::default(),
         mounts: BTreeMap::from([
             mount(NODE, PLATFORM, Filled::Beforehand),
             mount(WORKLOAD, MESH, Filled::ByItself),
         ]),
-        issues: Vec::new(),
-        well_known: false,
-        external: false,
-        reload: Reload::OnChange,
-        restart: Backoff::default(),
-        settings: toml::Table::new(),
+        ..Service::new(name, name, WORKLOAD)
     }
 }
 

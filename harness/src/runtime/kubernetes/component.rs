@@ -9,7 +9,7 @@ use std::{
 use super::{CONTROL_PLANE, Member};
 use crate::{
     pki::{Identity, Usage},
-    system::{Backoff, Filled, Mount, Reload, Service, Span, Speaks, Start, System},
+    system::{Backoff, Mount, Service, Span, Speaks, System},
 };
 
 /// Issues what everybody shows to the API server, what it presents, and what kubelets present.
@@ -208,28 +208,14 @@ fn service(name: &str, component: Component) -> Service {
 fn plain(name: &str, program: &str, serves: &str) -> Service {
     let seconds = |count| Span(std::time::Duration::from_secs(count));
     Service {
-        name: name.into(),
-        program: program.into(),
-        start: Start::InAnyOrder,
-        needs: BTreeMap::new(),
-        serves: serves.into(),
-        doors: BTreeMap::new(),
-        speaks: Speaks::default(),
-        mounts: BTreeMap::new(),
-        issues: Vec::new(),
-        well_known: false,
-        external: false,
-        reload: Reload::OnChange,
         // That of a kubelet, which is not ours to choose.
         restart: Backoff { first: seconds(10), cap: seconds(300), reset_after: seconds(600) },
-        settings: toml::Table::new(),
+        ..Service::new(name, program, serves)
     }
 }
 
 fn mounts(slots: &[Slot]) -> BTreeMap<String, Mount> {
-    let mount = |slot: &Slot| {
-        (slot.mount.to_owned(), Mount { authority: slot.authority.into(), filled: Filled::Beforehand })
-    };
+    let mount = |slot: &Slot| (slot.mount.to_owned(), Mount::of(slot.authority));
     slots.iter().map(mount).collect()
 }
 
