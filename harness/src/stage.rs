@@ -257,6 +257,11 @@ impl<'a> Stage<'a> {
         let left = until.saturating_duration_since(Instant::now());
         if let Err(error) = calm.until_calm(window, left).await {
             self.recorder.record(What::NotRecovered { why: error.to_string() });
+            return Ok(());
+        }
+        // In a short run their turn has not come to every server, and whoever lets in anybody must not be overlooked.
+        if let Some(schedule) = self.running.as_ref().and_then(|running| running.schedule.as_ref()) {
+            schedule.intrude_everywhere().await;
         }
         Ok(())
     }

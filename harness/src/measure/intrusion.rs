@@ -1,13 +1,13 @@
 //! Connections that should have been refused: intruders, and certificates past their end.
 
-use crate::history::{Micros, Probe, Question};
+use crate::history::{Micros, Outcome, Probe, Question, Unreachable};
 
 use super::reading::{Reading, SLEW};
 
 /// What was asked of connections that should have been refused, and what got through.
 #[derive(Clone, Debug, Default)]
 pub struct Intrusions<'h> {
-    /// How often an intruder asked: without a certificate, with an expired or a foreign one.
+    /// How often an intruder got an answer: without a certificate, with an expired or a foreign one.
     pub asked: u64,
     /// How often anybody was served without a valid certificate on either side, on a new connection.
     pub accepted: u64,
@@ -70,7 +70,10 @@ pub fn intrusions<'h>(reading: &Reading<'h>) -> Intrusions<'h> {
                 if question == Question::Resumed {
                     found.resumed.asked.extend(past.map(|past| (past, probe.outcome.is_served())));
                 }
-                found.asked += u64::from(question.is_intrusion());
+                // Some servers refuse without a word.
+                let met = |why: &Unreachable| *why == Unreachable::Closed;
+                let answered = !matches!(&probe.outcome, Outcome::Unreachable(why) if !met(why));
+                found.asked += u64::from(question.is_intrusion() && answered);
                 found.count(at, probe, past);
             }
         }

@@ -1,6 +1,6 @@
 //! When which hop is asked: at a fixed cadence, within a budget of handshakes a second.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinSet,
@@ -13,9 +13,21 @@ use crate::{
     system::Hop,
 };
 
+/// Between two intruders at least.
+const NEXT_INTRUDER: Duration = Duration::from_millis(25);
+
 /// Asks all hops of a cluster until it is dropped.
 pub struct Schedule {
     tasks: JoinSet<()>,
+    intruders: Arc<Intruders>,
+}
+
+/// Who must be refused, and by whom.
+struct Intruders {
+    prober: Prober,
+    with: Vec<(Question, Intruder)>,
+    /// The number of an intruder, and the server that he tries.
+    turns: Vec<(usize, String)>,
 }
 
 impl Schedule {
@@ -57,31 +69,43 @@ impl Schedule {
                 }
             });
         }
-        let turns: Vec<(usize, String)> = (0..intruders.len())
+        let turns = (0..intruders.len())
             .flat_map(|number| servers.iter().map(move |server| (number, server.clone())))
             .filter(|(number, server)| prober.can_intrude(server, &intruders[*number].1))
             .collect();
+        let intruders = Arc::new(Intruders { prober: prober.clone(), with: intruders, turns });
         // Without anybody to ask, the turns would never wait, and could not be ended.
-        if !turns.is_empty() {
-            let prober = prober.clone();
+        if !intruders.turns.is_empty() {
+            let intruders = intruders.clone();
             tasks.spawn(async move {
-                let mut tick = tokio::time::interval(tick.max(Duration::from_millis(25)));
-                tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 loop {
-                    for (number, server) in &turns {
-                        tick.tick().await;
-                        let (question, intruder) = &intruders[*number];
-                        prober.intrude(server, *question, intruder).await;
-                    }
+                    intruders.try_all(tick).await;
                 }
             });
         }
-        Self { tasks }
+        Self { tasks, intruders }
+    }
+
+    /// Tries every server once with everything that must be refused, as fast as may be.
+    pub async fn intrude_everywhere(&self) {
+        self.intruders.try_all(NEXT_INTRUDER).await;
     }
 
     /// Ends, and waits until nothing is asked any more.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
+    }
+}
+
+impl Intruders {
+    async fn try_all(&self, tick: Duration) {
+        let mut tick = tokio::time::interval(tick.max(NEXT_INTRUDER));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        for (number, server) in &self.turns {
+            tick.tick().await;
+            let (question, intruder) = &self.with[*number];
+            self.prober.intrude(server, *question, intruder).await;
+        }
     }
 }
 
