@@ -12,6 +12,7 @@ mod ledger;
 mod milestone;
 mod reading;
 mod recovery;
+mod swap;
 mod waiting;
 
 use crate::history::{History, Micros, Operation, Phase, What};
@@ -25,6 +26,7 @@ pub use ledger::Records;
 pub use milestone::Milestones;
 pub use reading::{LeafId, Reading, SLEW, Stream, Try};
 pub use recovery::{Attribution, Recovery};
+pub use swap::Swaps;
 pub use waiting::Waiting;
 
 /// Everything that is measured in a run.
@@ -55,6 +57,8 @@ pub struct Measurements<'h> {
     pub time_to_drain: Option<Micros>,
     /// What got through without a valid certificate.
     pub intrusions: Intrusions<'h>,
+    /// When files of a service were being replaced.
+    pub swaps: Swaps<'h>,
     /// Which step came last before the recovery.
     pub attribution: Attribution,
     /// How far the wall clock jumped, milliseconds; then no measured time means anything.
@@ -96,6 +100,7 @@ impl<'h> Measurements<'h> {
             waiting: waiting::waiting(&reading, &recovery),
             time_to_drain: time_to_drain(&recovery, &milestones),
             intrusions: intrusion::intrusions(&reading),
+            swaps: swap::swaps(&reading),
             attribution: recovery::attribution(&reading, &course, &recovery),
             clock_jumped_ms: clock_jump(&reading),
             reading,

@@ -14,7 +14,8 @@ use super::{Check, Early, failed, passed, rule, timed, unknown};
 /// Once a credential of the fault bites, fresh handshakes that carry it are refused for this reason, and
 /// no handshake of any hop is refused for another. A server whose clock was moved refuses everybody as expired:
 /// in TLS that stands for "not yet valid", too (RFC 8446, 6.2). If every certificate was replaced in time, no
-/// handshake was refused at all. A hop without a TLS peer says nothing either way.
+/// handshake was refused at all. A hop without a TLS peer says nothing either way, nor does a server with an error of
+/// its own while its files are replaced.
 pub fn refused(reason: Refusal) -> Box<dyn Check> {
     rule("refused", move |measured| judge_refused(measured, &reason))
 }
@@ -171,7 +172,7 @@ impl Tally {
                 let by_clock = *by == Side::Server && clocks.clone().any(|clock| may_be_off(clock, attempt));
                 if given == reason && (by_clock || may.is_some_and(|may| may <= answered)) {
                     self.right += 1;
-                } else {
+                } else if !(given.is_internal() && *by == Side::Server && is_torn(measured, attempt)) {
                     let side = match by {
                         Side::Client => "client",
                         Side::Server => "server",
@@ -188,6 +189,12 @@ impl Tally {
             Outcome::Unreachable(_) => {}
         }
     }
+}
+
+/// Whether the server may have had no pair to present, because its files were being replaced: one that reads them at
+/// each handshake, as etcd does, may get a certificate of the old and a key of the new.
+fn is_torn(measured: &Measurements<'_>, attempt: &Try<'_, Probe>) -> bool {
+    measured.swaps.overlap(&attempt.of.server, attempt.at, attempt.answered)
 }
 
 /// Whether it is the clock of the server that judged.

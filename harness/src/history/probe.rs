@@ -89,6 +89,14 @@ pub enum Refusal {
     Other(String),
 }
 
+impl Refusal {
+    /// Whether it is `internal_error`, which has nothing to do with the peer or with what it showed (RFC 8446,
+    /// section 6.2).
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Self::Other(words) if words == "alert InternalError")
+    }
+}
+
 /// Why there was no TLS peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -411,6 +411,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_internal_error_of_a_server_is_known_as_such() {
+        assert!(by_alert(AlertDescription::InternalError).is_internal());
+        assert!(!by_alert(AlertDescription::HandshakeFailure).is_internal());
+    }
+
+    #[test]
     fn sha_256_is_preferred_and_every_suite_is_offered() {
         let names = |provider: CryptoProvider| {
             provider.cipher_suites.iter().map(rustls::SupportedCipherSuite::suite).collect::<Vec<_>>()

@@ -42,6 +42,25 @@ fn a_refusal_for_another_reason_fails() {
     fails(&*check, bystander, "gateway -> auth");
 }
 
+/// As etcd, which reads certificate and key anew at each handshake.
+#[test]
+fn a_server_that_got_halves_of_two_pairs_says_nothing_about_certificates() {
+    let check = refused(Refusal::Expired);
+    let torn = |span: std::ops::Range<u64>, words: &str| {
+        let outcome = Outcome::Refused { by: Side::Server, reason: Refusal::Other(words.into()) };
+        Script::outage().answers("search", "archive", span, outcome)
+    };
+    let internal = "alert InternalError";
+    passes(&*check, torn(4_150..4_200, internal), "refused for `certificate expired`, none for another");
+    fails(&*check, torn(3_500..3_600, internal), "by the server for `alert InternalError`");
+    fails(&*check, torn(4_300..4_400, internal), "by the server for `alert InternalError`");
+    fails(
+        &*check,
+        torn(4_000..4_100, "alert HandshakeFailure"),
+        "by the server for `alert HandshakeFailure`",
+    );
+}
+
 #[test]
 fn a_fault_that_was_averted_lets_nothing_be_refused() {
     let check = refused(Refusal::Expired);
