@@ -91,6 +91,10 @@ pub fn blast(radii: &[Radius], style: Style) -> String {
     let header: Vec<&str> =
         ["certificate of"].into_iter().chain(operations(radii)).chain(["heals", "fails"]).collect();
     let mut matrix = table(style, &header);
+    // A system of nine services with six operations fits into a line then.
+    for column in matrix.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
     for radius in radii {
         let name = Cell::new(radius.of.to_string());
         let effects = radius.operations.iter().map(|(_, effect)| effect.cell());

@@ -61,6 +61,10 @@ pub fn zoo(exhibits: &[Exhibit<'_>], style: Style) -> String {
     let header: Vec<&str> =
         ["defect", "under"].into_iter().chain(letters.iter().map(String::as_str)).collect();
     let mut matrix = table(style, &header);
+    // There are many, and each mark is a letter: what is said in words gets the rest of the line.
+    for column in matrix.column_iter_mut().skip(2) {
+        column.set_padding((0, 0));
+    }
     for row in &defective {
         let marks = columns.iter().map(|name| Cell::new(row.mark(name).word()));
         matrix.add_row([Cell::new(row.defect), Cell::new(&row.scenario)].into_iter().chain(marks));
@@ -69,7 +73,7 @@ pub fn zoo(exhibits: &[Exhibit<'_>], style: Style) -> String {
         columns.iter().zip(&letters).map(|(name, letter)| format!("  {letter}  {name}\n")).collect();
     let legend = legend.concat();
     let marks =
-        "  X caught, as it must; \u{b7} passed; MISSED it is named for it, BLAMED it is not; ? cannot tell";
+        "  X caught, as it must; \u{b7} passed; M missed, though it is named for it;\n  B blamed, though it is not; ? cannot tell";
     format!("{}\n{legend}\n{marks}\n\n{}{}", lines(&matrix), of_defects(&defective), of_sound(&sound))
 }
 
@@ -145,8 +149,8 @@ impl Mark {
     fn word(self) -> &'static str {
         match self {
             Self::Caught => "X",
-            Self::Missed => "MISSED",
-            Self::False => "BLAMED",
+            Self::Missed => "M",
+            Self::False => "B",
             Self::Passed => "\u{b7}",
             Self::Unknown => "?",
             Self::NotAsked => "",
