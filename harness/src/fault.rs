@@ -21,7 +21,7 @@ pub use expiry::{Expire, expire, expired, expired_unseen, run_out, run_out_unsee
 pub use flaw::{Flaw, flawed};
 pub use restart::{rolled_out, withheld};
 pub use revocation::{revoked, stale_list};
-pub use rotation::{renewed, rotated, rotated_in_turn};
+pub use rotation::{renewed, replaced_at_once, rotated, rotated_in_turn, rotated_restarting};
 pub use which::Which;
 
 use crate::{

@@ -6,7 +6,7 @@ use std::{collections::HashSet, fmt, time::Duration};
 
 use serde_json::json;
 
-pub(crate) use starting::restart_each;
+pub(crate) use starting::{restart_each, restart_together};
 
 use crate::{
     context::Context,

@@ -23,7 +23,16 @@ const STEP_LIMIT: Duration = Duration::from_secs(10);
 struct Rotated {
     authority: String,
     to_the_end: bool,
-    in_turn: bool,
+    restarts: Restarts,
+}
+
+/// Who is restarted meanwhile, because he reads something at his start only.
+enum Restarts {
+    Nobody,
+    /// Everybody who holds a certificate, one after another for each bundle.
+    InTurn,
+    /// After each step one group after another, those of a group at once.
+    Groups(Vec<Vec<String>>),
 }
 
 /// The root and the issuing CA of an authority are replaced, as linkerd's, Istio's and Strimzi's manuals
@@ -33,13 +42,34 @@ struct Rotated {
 /// before the next; a fresh leaf in each shows that what came with it is in use. Whoever issues does so under
 /// the new one before anybody shows it.
 pub fn rotated(authority: impl Into<String>, to_the_end: bool) -> Box<dyn AnyFault> {
-    Box::new(Rotated { authority: authority.into(), to_the_end, in_turn: false })
+    Box::new(Rotated { authority: authority.into(), to_the_end, restarts: Restarts::Nobody })
 }
 
 /// The same to the end, for those who read their bundle only at their start (etcd-io/etcd#11555): whenever it
 /// has changed they are restarted one after another, each ready before the next.
 pub fn rotated_in_turn(authority: impl Into<String>) -> Box<dyn AnyFault> {
-    Box::new(Rotated { authority: authority.into(), to_the_end: true, in_turn: true })
+    Box::new(Rotated { authority: authority.into(), to_the_end: true, restarts: Restarts::InTurn })
+}
+
+/// The same to the end where clients read bundle and certificate at their start only, as those do that have them in
+/// a kubeconfig: after each step these groups are restarted one after another, each ready before the next. What
+/// clients show nobody may ever see, so a step has landed when servers present what they got.
+pub fn rotated_restarting(authority: impl Into<String>, groups: &[&[&str]]) -> Box<dyn AnyFault> {
+    let group = |names: &&[&str]| names.iter().map(ToString::to_string).collect();
+    let restarts = Restarts::Groups(groups.iter().map(group).collect());
+    Box::new(Rotated { authority: authority.into(), to_the_end: true, restarts })
+}
+
+/// An authority is replaced in one step.
+struct Replaced {
+    authority: String,
+}
+
+/// The root, the issuing CA and every certificate under them are replaced in one step, and nobody is restarted:
+/// whoever has read the new bundle refuses whoever has not read his new certificate, and the other way round. It has
+/// landed when servers present what they got.
+pub fn replaced_at_once(authority: impl Into<String>) -> Box<dyn AnyFault> {
+    Box::new(Replaced { authority: authority.into() })
 }
 
 /// Good certificates take the place of good ones.
@@ -78,11 +108,14 @@ struct Step<'a> {
 
 impl Fault for Rotated {
     fn describe(&self) -> String {
-        let Self { authority, to_the_end, in_turn } = self;
-        let how = match (to_the_end, in_turn) {
-            (_, true) => "to the end, with a restart of one after another for each bundle",
-            (true, false) => "to the end",
-            (false, false) => "and the old root stays trusted",
+        let Self { authority, to_the_end, restarts } = self;
+        let how = match (to_the_end, restarts) {
+            (_, Restarts::InTurn) => "to the end, with a restart of one after another for each bundle",
+            (_, Restarts::Groups(_)) => {
+                "to the end, with a restart of who reads it at the start for each step"
+            }
+            (true, Restarts::Nobody) => "to the end",
+            (false, Restarts::Nobody) => "and the old root stays trusted",
         };
         format!("authority {authority} is rotated, {how}")
     }
@@ -91,36 +124,77 @@ impl Fault for Rotated {
         let old = context.pki.authority(&self.authority)?;
         let mut new = old.successor(Overlap::TrustBoth)?;
         let both = new.bundle();
-        let mut injected = install(context, &Step { issuer: old, trusts: both.clone() }).await?;
-        self.taken(context, &injected).await?;
+        let mut injected = self.install(context, &Step { issuer: old, trusts: both.clone() }).await?;
+        self.taken(context, &injected, Brings::Bundles).await?;
         hand_over(context, &new)?;
         let last = Step { issuer: &new, trusts: both };
         if !self.to_the_end {
             return install_where(context, &last, is_presented).await;
         }
-        injected = install(context, &last).await?;
-        landed(context, &injected).await?;
+        injected = self.install(context, &last).await?;
+        self.taken(context, &injected, Brings::Leaves).await?;
         new.end_overlap()?;
         hand_over(context, &new)?;
-        injected = install(context, &Step { issuer: &new, trusts: new.bundle() }).await?;
-        if self.in_turn {
-            self.taken(context, &injected).await?;
+        injected = self.install(context, &Step { issuer: &new, trusts: new.bundle() }).await?;
+        if !matches!(self.restarts, Restarts::Nobody) {
+            self.taken(context, &injected, Brings::Bundles).await?;
         }
         Ok(injected)
     }
 }
 
+/// What a step is there for.
+#[derive(PartialEq)]
+enum Brings {
+    Bundles,
+    Leaves,
+}
+
 impl Rotated {
-    /// The new leaves are on the wire, and the new bundle is in use.
-    async fn taken(&self, context: &Context, injected: &[Injected]) -> Result<()> {
-        landed(context, injected).await?;
-        if !self.in_turn {
-            return Ok(());
-        }
-        let mut holders: Vec<String> = injected.iter().map(|one| one.service.clone()).collect();
-        holders.dedup();
-        runbook::restart_each(context, &holders).await
+    /// Every mount of the authority gets a new credential, whoever filled it; gives those that will be seen.
+    async fn install(&self, context: &Context, step: &Step<'_>) -> Result<Vec<Injected>> {
+        let all = !matches!(self.restarts, Restarts::Groups(_));
+        install_where(context, step, |system, service, mount| all || is_at_a_door(system, service, mount))
+            .await
     }
+
+    /// The new leaves are on the wire, and what came with them is in use.
+    async fn taken(&self, context: &Context, injected: &[Injected], brings: Brings) -> Result<()> {
+        landed(context, injected).await?;
+        match &self.restarts {
+            Restarts::InTurn if brings == Brings::Bundles => {
+                let mut holders: Vec<String> = injected.iter().map(|one| one.service.clone()).collect();
+                holders.dedup();
+                runbook::restart_each(context, &holders).await
+            }
+            Restarts::Groups(groups) => {
+                for group in groups {
+                    runbook::restart_together(context, group).await?;
+                }
+                Ok(())
+            }
+            Restarts::InTurn | Restarts::Nobody => Ok(()),
+        }
+    }
+}
+
+impl Fault for Replaced {
+    fn describe(&self) -> String {
+        format!("authority {} is replaced at once, with every certificate under it", self.authority)
+    }
+
+    async fn inject(&self, context: &Context) -> Result<Vec<Injected>> {
+        let new = context.pki.authority(&self.authority)?.successor(Overlap::TrustNewOnly)?;
+        hand_over(context, &new)?;
+        install_where(context, &Step { issuer: &new, trusts: new.bundle() }, is_at_a_door).await
+    }
+}
+
+/// Whether somebody is presented what lies in this mount when he calls the service, at whichever of its doors.
+fn is_at_a_door(system: &System, service: &Service, mount: &str) -> bool {
+    let hops = system.hops().into_iter().filter(|hop| hop.server == service.name);
+    hops.into_iter()
+        .any(|hop| system.entrance(&hop).map_or(mount == service.serves, |(door, _)| door == mount))
 }
 
 /// Whoever issues for the authority gets its issuing CA, with the bundle to hand out.
@@ -135,25 +209,21 @@ fn hand_over(context: &Context, authority: &Authority) -> Result<()> {
     Ok(())
 }
 
-/// Every mount of the authority gets a new credential, whoever filled it.
-async fn install(context: &Context, step: &Step<'_>) -> Result<Vec<Injected>> {
-    install_where(context, step, |_, _, _| true).await
-}
-
-/// The same; gives those that count for the fault, which are all that it waits for.
+/// Every mount of the authority gets a new credential, whoever filled it; somebody else's, too, who would be locked
+/// out. Gives those that count for the fault, which are all that it waits for.
 async fn install_where(
     context: &Context,
     step: &Step<'_>,
     counts: impl Fn(&System, &Service, &str) -> bool,
 ) -> Result<Vec<Injected>> {
     let (mut all, mut counting) = (Vec::new(), Vec::new());
-    for service in context.system().own() {
+    for service in &context.system().services {
         let mounts = service.mounts.iter().filter(|(_, mount)| mount.authority == step.issuer.name());
         for (mount, _) in mounts {
             let credential: Credential =
                 step.issuer.issue(&context.pki.identity(&service.name, mount), Validity::lasting(LASTING))?;
             let credential = credential.with_bundle(step.trusts.clone());
-            let counts = counts(context.system(), service, mount);
+            let counts = !service.external && counts(context.system(), service, mount);
             let why = if counts { Purpose::Fault } else { Purpose::Companion };
             let one = replace_for(context, (service.name.clone(), mount.clone()), &credential, why, None)?;
             counting.extend(counts.then(|| one.clone()));

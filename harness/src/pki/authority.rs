@@ -161,12 +161,17 @@ impl Authority {
         Ok(())
     }
 
-    /// The authority that takes the place of this one, with another root and issuing CA.
+    /// The authority that takes the place of this one, with another root and issuing CA; one that is both stays so.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn successor(&self, overlap: Overlap) -> Result<Self, PkiError> {
-        let present = Generation::new(&self.name, Validity::lasting(10 * YEAR), Validity::lasting(YEAR))?;
+        let present = if self.present.is_root() {
+            // Unlike the first one it has a tag, for the reason that others have one.
+            Generation::root(&format!("{} {}", self.name, tag()?), Validity::lasting(10 * YEAR))?
+        } else {
+            Generation::new(&self.name, Validity::lasting(10 * YEAR), Validity::lasting(YEAR))?
+        };
         let cross = match overlap {
             Overlap::CrossSigned => {
                 Some(present.cross_signed_by(&self.present, Validity::lasting(10 * YEAR))?)
@@ -254,6 +259,10 @@ impl Generation {
         let root = CertifiedIssuer::self_signed(ca_params(name, 0, validity)?, key).map_err(minting())?;
         let issuing = AsRef::<Certificate>::as_ref(&root).clone();
         Ok(Self { subject: name.into(), root, issuing, issuing_key: Arc::new(same) })
+    }
+
+    fn is_root(&self) -> bool {
+        AsRef::<Certificate>::as_ref(&self.root).der() == self.issuing.der()
     }
 
     /// This root, signed by the one that everybody trusts so far.

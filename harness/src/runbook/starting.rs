@@ -26,11 +26,16 @@ const CRASHES: u32 = 2;
 /// Restarts services one after another, each ready before the next.
 pub(crate) async fn restart_each(context: &Context, services: &[String]) -> Result<()> {
     for service in services {
-        let mut readiness = Readiness::from_now(context);
-        context.cluster.order(service, Order::Restart).await?;
-        readiness.wait(std::slice::from_ref(service)).await.map_err(|stuck| not_up(&stuck))?;
+        restart_together(context, std::slice::from_ref(service)).await?;
     }
     Ok(())
+}
+
+/// Restarts services at once, which is no order that anybody tries, and waits until all are ready.
+pub(crate) async fn restart_together(context: &Context, services: &[String]) -> Result<()> {
+    let mut readiness = Readiness::from_now(context);
+    try_join_all(services.iter().map(|service| context.cluster.order(service, Order::Restart))).await?;
+    readiness.wait(services).await.map_err(|stuck| not_up(&stuck))
 }
 
 /// Restarts services all at once, and waits until all are ready.

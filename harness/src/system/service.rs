@@ -40,7 +40,8 @@ pub struct Service {
     /// through the system's own registry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub well_known: bool,
-    /// Whether it belongs to somebody else: no fault, restart or repair of a whole system touches it.
+    /// Whether it belongs to somebody else: no fault, restart or repair of a whole system touches it. Where an
+    /// authority is replaced it gets what everybody gets.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub external: bool,
     /// How it comes to use a credential that was replaced on disk.

@@ -1,11 +1,15 @@
 //! What is asked of a control plane beyond what is asked of every system: what fails beside what does not.
 
+mod pause;
+
 use std::collections::BTreeMap;
 
 use notafter::{
     check::{Check, Verdict},
     history::{Event, History, Micros, Operation, Phase, What},
 };
+
+pub use pause::these_pause_within;
 
 /// See [`only_these_fail`].
 struct OnlyTheseFail {
@@ -166,11 +170,11 @@ mod tests {
         Event { at, what: What::Operation(operation) }
     }
 
-    fn works(at: Micros, name: &str) -> Event {
+    pub fn works(at: Micros, name: &str) -> Event {
         tried(at, name, None)
     }
 
-    fn fails(at: Micros, name: &str) -> Event {
+    pub fn fails(at: Micros, name: &str) -> Event {
         tried(at, name, Some("no"))
     }
 

@@ -31,6 +31,8 @@ use crate::{
 const END_LIMIT: Duration = Duration::from_secs(15);
 /// As `terminationGracePeriodSeconds` of its pod has it.
 const GRACE: Duration = Duration::from_secs(5);
+/// Of each node; nobody but its node looks after it.
+const PROXY: &str = "kube-proxy";
 /// A line in a log of the container runtime begins with a time, a stream and a tag.
 const WORDS_BEFORE: usize = 3;
 
@@ -93,6 +95,10 @@ impl Charge {
             }
             Order::Restart => {
                 self.end(saw, changed).await?;
+                if self.component == Component::Kubelet {
+                    // It has a kubeconfig of this service, and its node starts it again.
+                    let _ = self.signal_to("-TERM", PROXY).await;
+                }
                 self.begin()
             }
             Order::Kill => self.signal("-KILL").await,
@@ -169,8 +175,12 @@ impl Charge {
     }
 
     async fn signal(&self, signal: &str) -> Result<()> {
+        self.signal_to(signal, self.component.program()).await
+    }
+
+    async fn signal_to(&self, signal: &str, program: &str) -> Result<()> {
         let member = &self.nodes.members[self.member];
-        node::signal(&self.nodes.docker, member, signal, self.component.program()).await
+        node::signal(&self.nodes.docker, member, signal, program).await
     }
 
     fn take(&mut self, saw: &Saw, changed: &mut impl FnMut(ProcessChange)) {

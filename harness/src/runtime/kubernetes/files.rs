@@ -26,6 +26,10 @@ pub(super) const KUBERNETES: &str = "/etc/kubernetes";
 /// Where a kubelet has its own certificates.
 pub(super) const KUBELET: &str = "/var/lib/kubelet/pki";
 
+/// What the controller-manager signs with. It ends at its start where there is more than one certificate in it, as
+/// there is in a bundle while an authority is replaced.
+pub(super) const SIGNER: &str = "/etc/kubernetes/pki/ca-signing.crt";
+
 /// New authorities for a system on these nodes, each a root as kubeadm has it, that name in certificates whom
 /// kubeadm names.
 pub(super) fn authorities(system: &System, members: &[Member]) -> Result<Pki> {
@@ -71,12 +75,17 @@ pub(super) fn of_credential(slot: &Slot, credential: &Credential, user: &str, ap
     files
 }
 
-/// The certificate and the key of an authority.
+/// The certificate and the key of an authority, and beside it whom everybody trusts. `kubeadm` takes the first of
+/// those for the certificate.
 pub(super) fn of_authority(name: &str, issuing: &Credential) -> Files {
-    Files::from([
-        (authority_path(name, "crt"), issuing.chain_pem().to_owned()),
+    let mut files = Files::from([
+        (authority_path(name, "crt"), issuing.bundle_pem().to_owned()),
         (authority_path(name, "key"), issuing.key_pem().to_owned()),
-    ])
+    ]);
+    if name == CLUSTER_CA {
+        files.insert(SIGNER.into(), issuing.chain_pem().to_owned());
+    }
+    files
 }
 
 /// The pair of keys that signs the tokens of service accounts.
@@ -129,8 +138,9 @@ mod tests {
         runtime::kubernetes::{CONTROL_PLANE, component, mint},
     };
 
-    /// All that `kubeadm init phase certs all` and `kubeconfig all` write, with what a kubelet has after it.
-    const OF_KUBEADM: [&str; 28] = [
+    /// All that `kubeadm init phase certs all` and `kubeconfig all` write, with what a kubelet has after it, and what
+    /// people put there who replace an authority.
+    const OF_KUBEADM: [&str; 29] = [
         "admin.conf",
         "controller-manager.conf",
         "kube-proxy.conf",
@@ -141,6 +151,7 @@ mod tests {
         "pki/apiserver-kubelet-client.key",
         "pki/apiserver.crt",
         "pki/apiserver.key",
+        "pki/ca-signing.crt",
         "pki/ca.crt",
         "pki/ca.key",
         "pki/etcd/ca.crt",

@@ -4,7 +4,11 @@ use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Member, component::Component, files::Files};
+use super::{
+    Member,
+    component::Component,
+    files::{Files, SIGNER},
+};
 use crate::error::{Context, Result};
 
 /// The only image that pods have; programs come from the node's `/usr/local/bin`.
@@ -216,7 +220,7 @@ fn controller_manager() -> Vec<String> {
         format!("--client-ca-file={PKI}/ca.crt"),
         format!("--cluster-cidr={PODS}"),
         format!("--service-cluster-ip-range={SERVICES}"),
-        format!("--cluster-signing-cert-file={PKI}/ca.crt"),
+        format!("--cluster-signing-cert-file={SIGNER}"),
         format!("--cluster-signing-key-file={PKI}/ca.key"),
         format!("--requestheader-client-ca-file={PKI}/front-proxy-ca.crt"),
         format!("--root-ca-file={PKI}/ca.crt"),
