@@ -167,6 +167,20 @@ fn during_an_overlap_old_and_new_leaves_are_accepted() {
     assert_eq!(ask_both(&old.with_bundle(authority.bundle()), Question::now()), Judgement::UnknownIssuer);
 }
 
+/// `old root -> archive`, and `new root -> archive`.
+#[test]
+fn a_root_that_signs_leaves_itself_is_replaced_by_one_that_does() {
+    let mut authority = Authority::root("kubernetes").expect("an authority");
+    let old = issue(&authority, Validity::lasting(HOUR));
+    authority.rotate(Overlap::TrustBoth).expect("a rotation");
+    let new = issue(&authority, Validity::lasting(HOUR));
+    assert_eq!(new.chain_der().len(), 1, "a leaf");
+    assert_eq!(ask_both(&new, Question::now()), Judgement::Accepted);
+    assert_eq!(ask_both(&old.clone().with_bundle(authority.bundle()), Question::now()), Judgement::Accepted);
+    authority.end_overlap().expect("the end of the overlap");
+    assert_eq!(ask_both(&old.with_bundle(authority.bundle()), Question::now()), Judgement::UnknownIssuer);
+}
+
 #[test]
 fn without_an_overlap_an_old_leaf_is_refused() {
     let mut authority = authority();

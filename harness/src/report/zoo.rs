@@ -72,8 +72,7 @@ pub fn zoo(exhibits: &[Exhibit<'_>], style: Style) -> String {
     let legend: Vec<_> =
         columns.iter().zip(&letters).map(|(name, letter)| format!("  {letter}  {name}\n")).collect();
     let legend = legend.concat();
-    let marks =
-        "  X caught, as it must; \u{b7} passed; M missed, though it is named for it;\n  B blamed, though it is not; ? cannot tell";
+    let marks = "  X caught, as it must; \u{b7} passed; M missed, though it is named for it;\n  B blamed, though it is not; ? cannot tell";
     format!("{}\n{legend}\n{marks}\n\n{}{}", lines(&matrix), of_defects(&defective), of_sound(&sound))
 }
 

@@ -25,6 +25,7 @@ mod machine;
 mod manifests;
 mod node;
 mod pods;
+mod shown;
 mod workload;
 
 use std::{
@@ -156,7 +157,7 @@ async fn up_sharing(spec: &Spec, folder: &RunFolder, shared: &[(PathBuf, &str)])
     let pki = files::authorities(&system, &members)?;
     for member in &members {
         let mut files = mint(&system, &pki, &members, &member.name, spec.validity)?;
-        files.extend(manifests::node(member, spec.patience)?);
+        files.extend(manifests::node(member, &component::Settings::default(), spec.patience)?);
         if member.number == 0 {
             files.extend(files::of_accounts()?);
             files.extend(manifests::control_plane(member)?);

@@ -4,6 +4,7 @@ mod authority;
 mod control_plane;
 mod incident;
 mod kubelets;
+mod renewal;
 
 use std::time::Duration;
 
@@ -30,14 +31,20 @@ const WATCHED: Duration = Duration::from_secs(5);
 
 /// Every scenario of this crate, each before its controls.
 pub fn templates() -> Vec<Template> {
-    let families =
-        [control_plane::templates(), kubelets::templates(), authority::templates(), incident::templates()];
+    let families = [
+        control_plane::templates(),
+        kubelets::templates(),
+        renewal::templates(),
+        authority::templates(),
+        incident::templates(),
+    ];
     families.into_iter().flatten().collect()
 }
 
 /// What is wrong with each control, and what it is the control of.
 pub fn zoo() -> Vec<Specimen> {
-    [control_plane::zoo(), kubelets::zoo(), authority::zoo(), incident::zoo()].into_iter().flatten().collect()
+    let families = [control_plane::zoo(), kubelets::zoo(), renewal::zoo(), authority::zoo(), incident::zoo()];
+    families.into_iter().flatten().collect()
 }
 
 fn template(name: &str, about: &'static str, build: fn(System, &Settings) -> Scenario) -> Template {

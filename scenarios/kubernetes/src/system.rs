@@ -22,6 +22,22 @@ pub fn system() -> System {
     system
 }
 
+/// The same, where kubelets ask for new client certificates by themselves, which last for minutes.
+pub fn renewing() -> System {
+    let mut system = system();
+    for service in &mut system.services {
+        if service.name.starts_with("kubelet-") {
+            service.settings.insert("renews".into(), true.into());
+        }
+    }
+    system.with("api", "audits", true).with("controller-manager", "signs_for", "10m")
+}
+
+/// The same, where nobody approves what they ask for.
+pub fn unapproved() -> System {
+    renewing().with("controller-manager", "approves", false)
+}
+
 fn operator() -> Service {
     let mut operator = kubernetes::admin("operator", "operator");
     operator.mounts.insert(USERS.into(), Mount::of(USERS));
@@ -50,9 +66,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_makes_sense_and_survives_toml() {
-        let system = system();
-        system.validate().expect("valid");
-        assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
+    fn each_system_makes_sense_and_survives_toml() {
+        for system in [system(), renewing(), unapproved()] {
+            system.validate().expect("valid");
+            assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
+        }
     }
 }

@@ -103,6 +103,19 @@ pub(super) async fn put_addons(client: &Client) -> Result<()> {
         ],
     }))
     .await?;
+    put::<ClusterRoleBinding>(
+        &Api::all(client.clone()),
+        &json!({
+            "metadata": {"name": "kubeadm:node-autoapprove-certificate-rotation"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+            },
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}],
+        }),
+    )
+    .await?;
     put::<ConfigMap>(
         &Api::namespaced(client.clone(), SYSTEM),
         &json!({

@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     Nodes,
-    component::Component,
+    component::{Component, Settings},
     init::{HELD, Saw},
     manifests, node,
 };
@@ -39,6 +39,7 @@ const WORDS_BEFORE: usize = 3;
 /// One component, and who looks after it.
 pub(super) struct Charge {
     pub component: Component,
+    pub settings: Settings,
     /// The service that it is.
     pub service: String,
     /// The number of its node.
@@ -116,10 +117,13 @@ impl Charge {
             if held.exists() {
                 return fs::remove_file(&held).context(|| format!("cannot remove {}", held.display()));
             }
-            return self.nodes.begin(self.member);
+            return self.nodes.begin(self.member, &self.settings);
+        }
+        if self.settings.audits {
+            node::put(&self.nodes.folder, &member.name, manifests::AUDIT, manifests::AUDIT_POLICY)?;
         }
         let path = manifests::path_of(self.component.program());
-        let manifest = manifests::static_pod(self.component, member, self.put)?;
+        let manifest = manifests::static_pod(self.component, &self.settings, member, self.put)?;
         self.put += 1;
         node::put(&self.nodes.folder, &member.name, &path, &manifest)
     }

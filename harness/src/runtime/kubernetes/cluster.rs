@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     CONTROL_PLANE, Containers, Member, SUPER_ADMIN, access,
     charge::Charge,
-    component::{Component, node_of, slot_of},
+    component::{Component, Settings, node_of, slot_of},
     files, health,
     init::{SAW, Saw},
     manifests, node, start_nodes,
@@ -150,6 +150,7 @@ impl<'a> Making<'a> {
         let (supervisor, orders) = mpsc::channel(4);
         let charge = Charge {
             component,
+            settings: Settings::of(service)?,
             service: service.name.clone(),
             member,
             nodes: self.nodes.clone(),
@@ -291,9 +292,9 @@ impl Nodes {
     }
 
     /// Gives a node what it needs to start its kubelet.
-    pub(super) fn begin(&self, member: usize) -> Result<()> {
+    pub(super) fn begin(&self, member: usize, settings: &Settings) -> Result<()> {
         let member = &self.members[member];
-        node::lay_out(&self.folder, member, &self.members, manifests::node(member, None)?)
+        node::lay_out(&self.folder, member, &self.members, manifests::node(member, settings, None)?)
     }
 
     /// What is there already is left as it is: who watches a file takes every write for a change.

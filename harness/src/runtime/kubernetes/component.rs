@@ -6,8 +6,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use serde::Deserialize;
+
 use super::{CONTROL_PLANE, Member};
 use crate::{
+    error::{Context, Result},
     pki::{Identity, Usage},
     system::{Backoff, Mount, Service, Span, Speaks, System},
 };
@@ -26,6 +29,35 @@ const ADMINS: &str = "kubeadm:cluster-admins";
 const MASTERS: &str = "system:masters";
 /// The Service of the API itself: the first address of the range of Services.
 const API_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
+
+/// What a component can be told.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Settings {
+    /// Of a kubelet: whether it asks for a new client certificate by itself before the one that it has ends.
+    pub renews: bool,
+    /// Of the API server: whether it says in its log which certificate each kubelet shows that it lets in.
+    pub audits: bool,
+    /// Of the controller-manager: whether it approves what kubelets ask for.
+    pub approves: bool,
+    /// Of the controller-manager: how long what it signs lasts.
+    pub signs_for: Span,
+}
+
+impl Default for Settings {
+    /// As Kubernetes has it, but for kubelets: most of ours show what people install.
+    fn default() -> Self {
+        let year = std::time::Duration::from_hours(365 * 24);
+        Self { renews: false, audits: false, approves: true, signs_for: Span(year) }
+    }
+}
+
+impl Settings {
+    pub(super) fn of(service: &Service) -> Result<Self> {
+        let read = service.settings.clone().try_into();
+        read.context(|| format!("the settings of {} make no sense", service.name))
+    }
+}
 
 /// What a service of such a system is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,8 @@ pub type Files = BTreeMap<String, String>;
 pub(super) const KUBERNETES: &str = "/etc/kubernetes";
 /// Where a kubelet has its own certificates.
 pub(super) const KUBELET: &str = "/var/lib/kubelet/pki";
+/// The certificate and key that a kubelet shows.
+pub(super) const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
 /// What the controller-manager signs with. It ends at its start where there is more than one certificate in it, as
 /// there is in a bundle while an authority is replaced.
@@ -56,14 +58,13 @@ pub(super) fn of_credential(slot: &Slot, credential: &Credential, user: &str, ap
         Form::Pair(path) => pair(format!("{KUBERNETES}/pki/{path}")),
         Form::OfKubelet(path) => pair(format!("{KUBELET}/{path}")),
         Form::Current => {
-            let current = format!("{KUBELET}/kubelet-client-current.pem");
-            let credential = format!("    client-certificate: {current}\n    client-key: {current}\n");
+            let credential = format!("    client-certificate: {CURRENT}\n    client-key: {CURRENT}\n");
             Files::from([
                 (
                     format!("{KUBERNETES}/kubelet.conf"),
                     kubeconfig(user, SocketAddr::new(api, API_PORT), bundle, &credential),
                 ),
-                (current, format!("{chain}{key}")),
+                (CURRENT.into(), format!("{chain}{key}")),
             ])
         }
         Form::Kubeconfig(name) => {
@@ -212,6 +213,17 @@ mod tests {
             assert_eq!(subject_and_issuer(file).1, issuer, "of {path}");
             assert_eq!(file.matches("BEGIN CERTIFICATE").count(), 1, "in {path}");
         }
+    }
+
+    #[test]
+    fn who_signs_is_one_certificate_and_the_first_of_those_who_are_trusted() {
+        let old = crate::pki::Authority::root(CLUSTER_CA).expect("an authority");
+        let new = old.successor(crate::pki::Overlap::TrustBoth).expect("another");
+        let files = of_authority(CLUSTER_CA, new.issuer().credential());
+        let (signer, trusted) = (&files[SIGNER], &files["/etc/kubernetes/pki/ca.crt"]);
+        let count = |pem: &str| pem.matches("BEGIN CERTIFICATE").count();
+        assert_eq!((count(signer), count(trusted)), (1, 2));
+        assert_eq!(subject_and_issuer(signer), subject_and_issuer(trusted));
     }
 
     #[test]

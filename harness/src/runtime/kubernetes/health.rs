@@ -3,10 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{Read as _, Seek as _, SeekFrom},
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -18,11 +15,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    Nodes,
-    charge::newest_log,
-    component::{CLUSTER_CA, Component},
-};
+use super::{Nodes, component::Component, shown::Shown};
 use crate::{
     foreign,
     history::Leaf,
@@ -38,8 +31,6 @@ const EVERY: Duration = Duration::from_millis(200);
 const KUBELET_HEALTH: u16 = 10_248;
 /// No health endpoint takes longer to answer.
 const LIMIT: Duration = Duration::from_secs(2);
-/// What stands before the serial number, in decimal, of a client certificate that the API server refuses.
-const REFUSED: &str = "verifying certificate SN=";
 
 /// Watches one component.
 pub(super) struct Watcher {
@@ -65,7 +56,7 @@ impl Watcher {
     }
 
     async fn watch(mut self, say: watch::Sender<Status>) {
-        let mut refused = Refused::default();
+        let mut shown = Shown::default();
         loop {
             let start = *self.runs.borrow_and_update();
             let mut runs = self.runs.clone();
@@ -77,8 +68,8 @@ impl Watcher {
                 () = std::future::ready(()), if start == 0 => not_running(),
             };
             let clients = if self.component == Component::ApiServer {
-                refused.read(&self.nodes, &self.system);
-                refused.clients.clone()
+                shown.read(&self.nodes, &self.system);
+                shown.clients.clone()
             } else {
                 BTreeMap::new()
             };
@@ -193,76 +184,5 @@ async fn in_clear(address: SocketAddr) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{status}: {}", lines.last().unwrap_or_default()))
-    }
-}
-
-/// Whose client certificates the API server has refused, by its log. It names them by their serial numbers, and
-/// nobody but the component holds the key: the prober calls nobody with these.
-#[derive(Default)]
-struct Refused {
-    log: PathBuf,
-    read: u64,
-    clients: BTreeMap<String, BTreeMap<IpAddr, Leaf>>,
-}
-
-impl Refused {
-    /// Reads on.
-    fn read(&mut self, nodes: &Nodes, system: &System) {
-        let pods = nodes.folder.logs().join(super::CONTROL_PLANE).join("pods");
-        let Some(log) = newest_log(&pods, Component::ApiServer.program()) else { return };
-        if log != self.log {
-            (self.log, self.read) = (log, 0);
-        }
-        let mut bytes = Vec::new();
-        let read = File::open(&self.log).and_then(|mut file| {
-            file.seek(SeekFrom::Start(self.read))?;
-            file.read_to_end(&mut bytes)
-        });
-        if read.is_err() {
-            return;
-        }
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        self.read += whole as u64;
-        for serial in String::from_utf8_lossy(&bytes[..whole]).lines().filter_map(serial_in) {
-            self.saw(&serial, nodes, system);
-        }
-    }
-
-    fn saw(&mut self, serial: &str, nodes: &Nodes, system: &System) {
-        for service in &system.services {
-            // By which a service is known to its peers.
-            let mount = service.mounts.iter().find(|(_, mount)| mount.authority == CLUSTER_CA);
-            let Some((mount, _)) = mount else { continue };
-            let folder = nodes.folder.service(&service.name).join("credentials").join(mount);
-            let Ok(installed) = Credential::read(&folder) else { continue };
-            let Ok((_, member)) = nodes.member_of(service) else { continue };
-            if installed.leaf().serial == serial {
-                let client = format!("{}@{CLUSTER_CA}", service.name);
-                self.clients.insert(client, BTreeMap::from([(member.address, installed.leaf().clone())]));
-            }
-        }
-    }
-}
-
-/// The serial number of a client certificate that was refused, as 32 hexadecimal digits, in a line of the log
-/// of an API server.
-fn serial_in(line: &str) -> Option<String> {
-    let (_, after) = line.split_once(REFUSED)?;
-    let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
-    Some(format!("{:032x}", digits.parse::<u128>().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_client_is_known_by_its_serial_number() {
-        let line = "2026-11-27T18:00:00.0Z stderr F E1127 18:00:00.1 1 authentication.go:75] \"Unable to \
-                    authenticate the request\" err=\"[verifying certificate SN=85070591730234615865843651857942052864, \
-                    SKID=, AKID= failed: x509: certificate has expired or is not yet valid]\"";
-        assert_eq!(serial_in(line).as_deref(), Some("40000000000000000000000000000000"));
-        assert_eq!(serial_in("verifying certificate SN=none"), None);
-        assert_eq!(serial_in("all is well"), None);
     }
 }

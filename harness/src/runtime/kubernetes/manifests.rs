@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Member,
-    component::Component,
+    component::{Component, Settings},
     files::{Files, SIGNER},
 };
 use crate::error::{Context, Result};
@@ -17,6 +17,20 @@ pub(super) const IMAGE: &str = "notafter.test/pause:1";
 pub(super) const DNS: &str = "10.96.0.10";
 const PODS: &str = "10.244.0.0/16";
 const SERVICES: &str = "10.96.0.0/16";
+/// Says what the API server writes down.
+pub(super) const AUDIT: &str = "/etc/kubernetes/audit-policy.yaml";
+/// That kubelets said how their nodes are, which each does every few seconds, and nothing else.
+pub(super) const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: [system:nodes]
+  verbs: [patch]
+  resources: [{group: \"\", resources: [nodes/status]}]
+- level: None
+";
 const PKI: &str = "/etc/kubernetes/pki";
 
 /// The range of addresses that the pods of a node have.
@@ -32,26 +46,32 @@ pub(super) fn path_of(pod: &str) -> String {
 /// The static pods of a control-plane node, where kubeadm puts them.
 pub(super) fn control_plane(node: &Member) -> Result<Files> {
     let pods = Component::ALL.into_iter().filter(|component| *component != Component::Kubelet);
-    pods.map(|pod| Ok((path_of(pod.program()), static_pod(pod, node, 0)?))).collect()
+    let settings = Settings::default();
+    pods.map(|pod| Ok((path_of(pod.program()), static_pod(pod, &settings, node, 0)?))).collect()
 }
 
 /// The manifest of a static pod. `start` is how often it was put there before: a kubelet takes one with another
 /// number for another pod, which has not crashed yet.
-pub(super) fn static_pod(component: Component, node: &Member, start: u32) -> Result<String> {
+pub(super) fn static_pod(
+    component: Component,
+    settings: &Settings,
+    node: &Member,
+    start: u32,
+) -> Result<String> {
     let (pod, address) = (component.program(), node.address);
     let arguments = match component {
         Component::Etcd => etcd(&node.name, address),
-        Component::ApiServer => api_server(address),
-        Component::ControllerManager => controller_manager(),
+        Component::ApiServer => api_server(address, settings),
+        Component::ControllerManager => controller_manager(settings),
         Component::Scheduler | Component::Kubelet => scheduler(),
     };
     serde_saphyr::to_string(&pod_of(pod, address, &arguments, start))
         .context(|| format!("cannot write the manifest of {pod}"))
 }
 
-/// What a node is told of itself before its programs start. `patience` is how long its kubelet waits at most
-/// before it starts again what crashed; five minutes if nobody says.
-pub(super) fn node(node: &Member, patience: Option<Duration>) -> Result<Files> {
+/// What a node is told of itself before its programs start, with the settings of its kubelet. `patience` is how
+/// long that waits at most before it starts again what crashed; five minutes if nobody says.
+pub(super) fn node(node: &Member, settings: &Settings, patience: Option<Duration>) -> Result<Files> {
     let mut kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -61,6 +81,7 @@ pub(super) fn node(node: &Member, patience: Option<Duration>) -> Result<Files> {
             "x509": {"clientCAFile": format!("{PKI}/ca.crt")},
         },
         "authorization": {"mode": "Webhook"},
+        "rotateCertificates": settings.renews,
         "tlsCertFile": "/var/lib/kubelet/pki/kubelet.crt",
         "tlsPrivateKeyFile": "/var/lib/kubelet/pki/kubelet.key",
         // Whoever watches its health does so from outside.
@@ -176,8 +197,10 @@ fn etcd(name: &str, address: IpAddr) -> Vec<String> {
     ]
 }
 
-fn api_server(address: IpAddr) -> Vec<String> {
-    vec![
+fn api_server(address: IpAddr, settings: &Settings) -> Vec<String> {
+    let audit = [format!("--audit-policy-file={AUDIT}"), "--audit-log-path=-".into()];
+    let audit = audit.into_iter().filter(|_| settings.audits);
+    let always = [
         format!("--advertise-address={address}"),
         "--secure-port=6443".into(),
         "--allow-privileged=true".into(),
@@ -206,12 +229,16 @@ fn api_server(address: IpAddr) -> Vec<String> {
         format!("--service-cluster-ip-range={SERVICES}"),
         format!("--tls-cert-file={PKI}/apiserver.crt"),
         format!("--tls-private-key-file={PKI}/apiserver.key"),
-    ]
+    ];
+    always.into_iter().chain(audit).collect()
 }
 
-fn controller_manager() -> Vec<String> {
+fn controller_manager(settings: &Settings) -> Vec<String> {
     let conf = "/etc/kubernetes/controller-manager.conf";
+    let unwanted = if settings.approves { "" } else { ",-certificatesigningrequest-approving-controller" };
     vec![
+        format!("--controllers=*{unwanted}"),
+        format!("--cluster-signing-duration={}s", settings.signs_for.0.as_secs()),
         format!("--kubeconfig={conf}"),
         format!("--authentication-kubeconfig={conf}"),
         format!("--authorization-kubeconfig={conf}"),

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 use super::{
     Member,
     component::Component,
-    files::{Files, KUBELET},
+    files::{CURRENT, Files, KUBELET},
     init::{API_ANSWERS, BOOT, Boot, FOLDER, LOGS, NODE},
     manifests,
 };
@@ -165,7 +166,8 @@ pub(super) fn go_on(folder: &RunFolder, member: &Member) -> Result<()> {
     write_private(&folder.service(&member.name).join(API_ANSWERS), b"")
 }
 
-/// Replaces a file of a node by renaming, as kubeadm does; who reads it sees the old one or the new.
+/// Replaces a file of a node by renaming, as kubeadm does; who reads it sees the old one or the new. What a kubelet
+/// has as its current pair is a link, as it leaves one itself; it replaces nothing else there.
 pub(super) fn put(folder: &RunFolder, node: &str, path: &str, text: &str) -> Result<()> {
     let target = on_host(folder, node, path)?;
     let above = target.parent().unwrap_or(&target);
@@ -173,8 +175,25 @@ pub(super) fn put(folder: &RunFolder, node: &str, path: &str, text: &str) -> Res
     // A kubelet overlooks manifests whose names begin with a dot.
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let fresh = above.join(format!(".{name}.new"));
-    write_private(&fresh, text.as_bytes())?;
-    fs::rename(&fresh, &target).context(|| format!("cannot write {path} on {node}"))
+    let what = || format!("cannot write {path} on {node}");
+    if let Some(pair) = name.strip_suffix("-current.pem") {
+        let given = format!("{pair}-given.pem");
+        let beside = above.join(format!(".{given}.new"));
+        write_private(&beside, text.as_bytes())?;
+        fs::rename(&beside, above.join(&given)).context(what)?;
+        symlink(given, &fresh).context(what)?;
+    } else {
+        write_private(&fresh, text.as_bytes())?;
+    }
+    fs::rename(&fresh, &target).context(what)
+}
+
+/// The client certificate and key that the kubelet of a node has now, in one file. It links to the newest that it
+/// has got itself by a path that means something on its node only.
+pub(super) fn current_of_kubelet(folder: &RunFolder, node: &str) -> Result<PathBuf> {
+    let current = on_host(folder, node, CURRENT)?;
+    let link = fs::read_link(&current).context(|| format!("no link at {CURRENT} on {node}"))?;
+    Ok(current.with_file_name(link.file_name().unwrap_or_default()))
 }
 
 /// Where a file of a node is on the host.
