@@ -32,6 +32,10 @@ use crate::{
 
 /// A probe's answer that takes longer is none.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
+/// From when everybody says that he is ready to when everybody is served: a kubelet that runs first asks whom it may
+/// serve.
+const SERVED_LIMIT: Duration = Duration::from_secs(5);
+const SERVED_EVERY: Duration = Duration::from_millis(100);
 /// Users wait longer: a lost packet costs a second, and is no outage.
 const USER_LIMIT: Duration = Duration::from_secs(3);
 /// An account or a recovery run may take longer than a user waits.
@@ -153,14 +157,20 @@ impl<'a> Stage<'a> {
         let mut calm = Calm::new(&scenario.system, recorder);
         calm.until_ready(scenario.limits.start).await?;
         let hops = scenario.system.hops();
-        let asked = hops.iter().map(|hop| context.prober.fresh(hop));
-        let answers = futures_util::future::join_all(asked).await;
-        match answers.into_iter().find(|probe| !probe.outcome.is_served()) {
-            None => Ok(()),
-            Some(probe) => Err(Error::new(format!(
-                "every service is ready, yet {} -> {} is not: {}",
-                probe.client, probe.server, probe.outcome
-            ))),
+        let until = Instant::now() + SERVED_LIMIT;
+        loop {
+            let asked = hops.iter().map(|hop| context.prober.fresh(hop));
+            let answers = futures_util::future::join_all(asked).await;
+            match answers.into_iter().find(|probe| !probe.outcome.is_served()) {
+                None => return Ok(()),
+                Some(_) if Instant::now() < until => tokio::time::sleep(SERVED_EVERY).await,
+                Some(probe) => {
+                    return Err(Error::new(format!(
+                        "every service is ready, yet {} -> {} is not: {}",
+                        probe.client, probe.server, probe.outcome
+                    )));
+                }
+            }
         }
     }
 
