@@ -175,10 +175,10 @@ impl Bench {
         let is_small = services.is_some_and(|count| count <= FEW);
         let halves = match runtime {
             None => 1,
-            Some(Runtime::Processes | Runtime::Containers) if is_small => 1,
+            Some(_) if is_small => 1,
             Some(Runtime::Processes) => 2,
             Some(Runtime::Containers) => 3,
-            // A cluster of its own, which wants all that there is.
+            // Pods in a cluster of their own, which want all that there is.
             Some(Runtime::Kubernetes) => 2 * self.jobs,
         };
         halves.min(2 * self.jobs)

@@ -1,8 +1,8 @@
-//! Every scenario of this crate, and a control of the check that it brings and of the one that all have, as tests:
+//! Every scenario of this crate, and controls of the checks that it brings, as tests:
 //! `cargo test --test run kubernetes`.
 
 /// Each control takes a cluster of its own. `notafter zoo --on kubernetes` runs all of them.
-const CONTROLS: [&str; 2] = ["control-of/kubernetes-api", "control-of/kubernetes-looks-well"];
+const CONTROLS: [&str; 2] = ["control-of/kubernetes-looks-well", "control-of/kubernetes-authority"];
 
 fn main() -> std::process::ExitCode {
     let mut suite = kubernetes::suite();
