@@ -65,6 +65,9 @@ pub fn zoo(exhibits: &[Exhibit<'_>], style: Style) -> String {
     for column in matrix.column_iter_mut().skip(2) {
         column.set_padding((0, 0));
     }
+    if let Some(under) = matrix.column_mut(1) {
+        under.set_delimiter('-');
+    }
     for row in &defective {
         let marks = columns.iter().map(|name| Cell::new(row.mark(name).word()));
         matrix.add_row([Cell::new(row.defect), Cell::new(&row.scenario)].into_iter().chain(marks));
