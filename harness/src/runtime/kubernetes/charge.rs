@@ -87,7 +87,8 @@ impl Charge {
             // Whoever is ended alone is started again by its kubelet, at first at once. Without its manifest a
             // kubelet first takes the pod away from the API, and if that needs the pod, both wait for the other.
             Order::Restart if self.component != Component::Kubelet && self.runs() => {
-                self.signal("-TERM").await?;
+                // Whoever has ended by itself a moment ago needs none, and is seen to have ended.
+                let _ = self.signal("-TERM").await;
                 if self.ended(GRACE, saw, changed).await.is_err() {
                     // Whoever has ended at last needs none.
                     let _ = self.signal("-KILL").await;
