@@ -22,6 +22,9 @@ pub struct Exhibit<'h> {
     pub history: &'h History,
 }
 
+/// So much of a name stands in one line.
+const NAME: usize = 28;
+
 /// What one check made of one defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
@@ -65,18 +68,29 @@ pub fn zoo(exhibits: &[Exhibit<'_>], style: Style) -> String {
     for column in matrix.column_iter_mut().skip(2) {
         column.set_padding((0, 0));
     }
-    if let Some(under) = matrix.column_mut(1) {
-        under.set_delimiter('-');
-    }
     for row in &defective {
         let marks = columns.iter().map(|name| Cell::new(row.mark(name).word()));
-        matrix.add_row([Cell::new(row.defect), Cell::new(&row.scenario)].into_iter().chain(marks));
+        matrix.add_row([Cell::new(row.defect), Cell::new(broken(&row.scenario))].into_iter().chain(marks));
     }
     let legend: Vec<_> =
         columns.iter().zip(&letters).map(|(name, letter)| format!("  {letter}  {name}\n")).collect();
     let legend = legend.concat();
     let marks = "  X caught, as it must; \u{b7} passed; M missed, though it is named for it;\n  B blamed, though it is not; ? cannot tell";
     format!("{}\n{legend}\n{marks}\n\n{}{}", lines(&matrix), of_defects(&defective), of_sound(&sound))
+}
+
+/// A name in lines that end with a hyphen of it, so that they can be put together again.
+fn broken(name: &str) -> String {
+    let (mut lines, mut length) = (String::new(), 0);
+    for piece in name.split_inclusive('-') {
+        if length > 0 && length + piece.len() > NAME {
+            lines.push('\n');
+            length = 0;
+        }
+        lines.push_str(piece);
+        length += piece.len();
+    }
+    lines
 }
 
 /// What a column is called, from 0: A to Z, then AA and on, as in a spreadsheet.
@@ -193,6 +207,14 @@ mod tests {
             .map(|(defect, history)| Exhibit { defect: Some(*defect).filter(|one| !one.is_empty()), history })
             .collect();
         insta::assert_snapshot!(zoo(&exhibits, Style::default()));
+    }
+
+    #[test]
+    fn a_long_name_is_broken_after_its_hyphens() {
+        let name = "control-of/quorum-old-root-pulled-early";
+        assert_eq!(broken(name), "control-of/quorum-old-root-\npulled-early");
+        assert_eq!(broken("control/spool"), "control/spool");
+        assert_eq!(broken(&"x".repeat(40)), "x".repeat(40));
     }
 
     #[test]
