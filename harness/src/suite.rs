@@ -30,7 +30,7 @@ pub struct Suite {
     /// Ways in which certificates fail, and the scenarios that show them.
     pub modes: Vec<Mode>,
     /// What the users of a system keep doing, by its name.
-    pub users: Vec<(&'static str, Users)>,
+    pub users: Vec<(String, Users)>,
 }
 
 /// Makes what the users of a system keep doing.

@@ -48,7 +48,7 @@ Exit codes: 0 no certificate brings something down or lets somebody in, 1 one do
 /// If there is no such system or service, the runtime is missing, or a run could not begin.
 pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
     let Args { conditions, name, .. } = args;
-    let known = || suite.users.iter().map(|(name, _)| *name);
+    let known = || suite.users.iter().map(|(name, _)| name.as_str());
     let users = suite.users.iter().find(|(known, _)| known == name);
     let users = users.ok_or_else(|| find::unknown("system with users", name, known()).hint_all())?.1();
     let own = suite.systems.iter().map(|system| system()).find(|system| system.name == *name);

@@ -21,7 +21,7 @@ pub fn suite() -> Suite {
         systems: vec![system],
         templates: scenarios::templates(),
         zoo: scenarios::zoo(),
-        users: vec![("control-plane", users)],
+        users: vec![("control-plane".into(), users)],
         ..Suite::default()
     }
 }

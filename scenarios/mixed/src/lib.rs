@@ -41,7 +41,7 @@ pub fn suite() -> Suite {
         systems: vec![system],
         templates: scenarios::templates(),
         zoo: scenarios::zoo(),
-        users: vec![("mixed", users)],
+        users: vec![("mixed".into(), users)],
         ..Suite::default()
     }
 }

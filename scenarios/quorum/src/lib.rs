@@ -32,7 +32,7 @@ pub fn suite() -> Suite {
         systems: vec![system],
         templates: scenarios::templates(),
         zoo: scenarios::zoo(),
-        users: vec![("quorum", users)],
+        users: vec![("quorum".into(), users)],
         ..Suite::default()
     }
 }

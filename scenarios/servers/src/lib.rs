@@ -62,6 +62,7 @@ fn one<const N: usize>() -> Suite {
         systems: vec![scenarios::system::<N>],
         templates: scenarios::templates::<N>(),
         zoo: vec![scenarios::specimen::<N>()],
+        users: vec![(system::name_of(&SERVERS[N]), system::users)],
         ..Suite::default()
     }
 }

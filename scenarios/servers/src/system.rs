@@ -14,12 +14,17 @@ const MESH: &str = "mesh";
 /// Who stands for the users.
 pub const VISITOR: &str = "visitor";
 
-/// `server-of-NAME`: the server under its own name, and a visitor from outside.
+/// `server-of-NAME`.
+pub fn name_of(server: &Server) -> String {
+    format!("server-of-{}", server.name)
+}
+
+/// [`name_of`]: the server under its own name, and a visitor from outside.
 pub fn with(server: &Server) -> System {
     // Nobody here issues certificates.
     let settings = Table::from_iter([("renewal".into(), false.into())]);
     System {
-        name: format!("server-of-{}", server.name),
+        name: name_of(server),
         authorities: vec![MESH.into()],
         services: vec![
             Service { speaks: speaks(server), ..service(server.name) },

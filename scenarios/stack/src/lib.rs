@@ -57,7 +57,7 @@ pub fn suite() -> Suite {
         systems: vec![system],
         templates: scenarios::templates(),
         zoo: scenarios::zoo(),
-        users: vec![("stack", workload)],
+        users: vec![("stack".into(), workload)],
         ..Suite::default()
     }
 }
