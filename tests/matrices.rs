@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::fs;
+
 use common::User;
 use serde_json::{Value, json};
 
@@ -28,6 +30,25 @@ fn a_node_certificate_that_has_ended_sleeps_until_its_holder_restarts() {
     assert_eq!(login[1]["effect"], "sleeps", "{node}");
     assert_eq!((&node["heals"]["heals"], &node["fails_open"]), (&json!("repaired"), &json!(false)));
     assert_eq!(told["credentials"][1]["heals"]["heals"], "by-itself", "what auth renews itself");
+}
+
+/// The blast of a system with a defect that is switched on in its file.
+#[test]
+fn a_server_that_lets_in_anybody_is_open_whatever_certificate_ends() {
+    let user = User::new();
+    let mut system: toml::Table = user.run(&["show", "stack", "--as", "toml"]).out.parse().expect("TOML");
+    let services = system["services"].as_array_mut().expect("a list");
+    let archive = services.iter_mut().find(|one| one["name"].as_str() == Some("archive")).expect("archive");
+    let settings: toml::Table = "settings.fails_open = true".parse().expect("TOML");
+    archive.as_table_mut().expect("a table").extend(settings);
+    let file = user.state().join("open.toml");
+    fs::write(&file, system.to_string()).expect("written");
+    let file = file.to_string_lossy();
+    let said = user.run(&["blast", "stack", "--only", "archive", "--system", &file, "--json"]);
+    assert_eq!(said.code, Some(1), "{}", said.all());
+    let told: Value = serde_json::from_str(&said.out).expect("JSON");
+    let all = told["credentials"].as_array().expect("a list");
+    assert!(!all.is_empty() && all.iter().all(|one| one["fails_open"] == json!(true)), "{told}");
 }
 
 #[test]
