@@ -458,9 +458,10 @@ async fn a_key_of_another_certificate_leaves_the_last_good_pair_in_use() {
 
 #[tokio::test]
 async fn credentials_are_renewed_before_they_expire_and_no_request_fails() {
-    let mut net = Net::with("manager", "lifetime", "3s");
+    // A third of it is for the renewal, on a machine that does something else as well.
+    let mut net = Net::with("manager", "lifetime", "9s");
     for service in ["manager", "archive", "search"] {
-        net.install(service, "node", within(Duration::from_secs(3)));
+        net.install(service, "node", within(Duration::from_secs(9)));
     }
     net.up(&["manager", "archive", "search"]).await;
     let search = net.plain_caller("search");
@@ -476,7 +477,7 @@ async fn credentials_are_renewed_before_they_expire_and_no_request_fails() {
             }
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "{first:?}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{first:?}");
     }
     for service in ["manager", "archive", "search"] {
         assert!(net.status(service).await.expect("answers").ready, "{service}");
