@@ -477,7 +477,7 @@ async fn credentials_are_renewed_before_they_expire_and_no_request_fails() {
             }
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{first:?}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{first:?}");
     }
     for service in ["manager", "archive", "search"] {
         assert!(net.status(service).await.expect("answers").ready, "{service}");
