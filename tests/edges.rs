@@ -1,14 +1,16 @@
-//! Runs at the edge: one that panics, and one of a system in which there is nothing.
+//! Runs at the edge: one that panics, one of a system in which there is nothing, and one that is over before the
+//! turn of most intruders has come.
 
 mod common;
 
-use std::{path::Path, process::ExitCode};
+use std::{collections::HashSet, path::Path, process::ExitCode};
 
 use notafter::{
     context::Context,
     error::{Kind, Result},
     fault::{Fault, Injected},
-    history::Phase,
+    history::{Phase, Question, What},
+    prober::Pace,
     runner::{self, Finished, Plan},
     runtime::Runtime,
     scenario::Scenario,
@@ -21,6 +23,10 @@ fn main() -> ExitCode {
     let trials = vec![
         Trial::new("a_panic_is_a_bug_and_leaves_nothing_behind", a_panic_leaves_nothing_behind),
         Trial::new("a_system_without_services_is_run_to_its_end", nothing_is_run_to_its_end),
+        Trial::new(
+            "a_run_does_not_end_before_every_server_was_tried_by_every_intruder",
+            intruders_try_every_server,
+        ),
     ];
     let programs = Suite { programs: stack::programs(), ..Suite::default() };
     testing::main_with(programs, trials)
@@ -68,6 +74,34 @@ async fn nothing_is_run_to_its_end() -> Result<(), String> {
     let finished = run(&scenario, state.path()).await?;
     assert!(finished.error.is_none(), "{:?}", finished.error);
     assert!(finished.history.ended(Phase::TearDown).is_some());
+    Ok(())
+}
+
+/// Somebody who lets in anybody must not be missed by a short run.
+async fn intruders_try_every_server() -> Result<(), String> {
+    let state = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let system = stack::system();
+    // One question in five seconds for each hop, and one intruder meanwhile: in turns they would take minutes.
+    let handshakes = u32::try_from(system.hops().len() / 5).map_err(|error| error.to_string())?;
+    let scenario = Scenario {
+        workload: stack::workload(),
+        pace: Pace { handshakes, ..Pace::default() },
+        ..Scenario::new("edge/short", system)
+    };
+    let finished = run(&scenario, state.path()).await?;
+    assert!(finished.error.is_none(), "{:?}", finished.error);
+
+    let probes = finished.history.events.iter().filter_map(|event| match &event.what {
+        What::Probe(probe) => Some((probe.server.as_str(), probe.question)),
+        _ => None,
+    });
+    let asked: HashSet<_> = probes.collect();
+    let hops = scenario.system.hops();
+    let servers: HashSet<&str> = hops.iter().map(|hop| hop.server.as_str()).collect();
+    let questions = [Question::WithoutCertificate, Question::WithExpired, Question::WithForeign];
+    let all = servers.iter().flat_map(|server| questions.map(|question| (*server, question)));
+    let missing: Vec<_> = all.filter(|one| !asked.contains(one)).collect();
+    assert!(missing.is_empty(), "nobody tried {missing:?}");
     Ok(())
 }
 

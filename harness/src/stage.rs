@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{OptionFuture, try_join_all};
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
@@ -27,7 +27,7 @@ use crate::{
     supervise::Order,
     system::System,
     watch::Watch,
-    workload,
+    workload::{self, Ledger},
 };
 
 /// A probe's answer that takes longer is none.
@@ -267,28 +267,41 @@ impl<'a> Stage<'a> {
         let left = until.saturating_duration_since(Instant::now());
         if let Err(error) = calm.until_calm(window, left).await {
             self.recorder.record(What::NotRecovered { why: error.to_string() });
-            return Ok(());
-        }
-        // In a short run their turn has not come to every server, and whoever lets in anybody must not be overlooked.
-        if let Some(schedule) = self.running.as_ref().and_then(|running| running.schedule.as_ref()) {
-            schedule.intrude_everywhere().await;
         }
         Ok(())
     }
 
-    /// The ledger is whole: every record sent until now is stored.
+    /// Every record sent until now is stored, and every intruder has tried every server.
     async fn drain(&mut self) -> Result<()> {
         let context = self.context()?.clone();
-        let Some(ledger) = &self.scenario.workload.ledger else { return Ok(()) };
         let client = context.client.patient(WORK_LIMIT);
-        let horizon = ledger.latest(&client).await?;
+        let ledger = self.scenario.workload.ledger.as_ref();
+        let whole = OptionFuture::from(ledger.map(|ledger| self.until_whole(ledger, &client)));
+        // In a short run their turn has not come to every server, and whoever lets in anybody must not be overlooked.
+        let schedule = self.running.as_ref().and_then(|running| running.schedule.as_ref());
+        let tried = OptionFuture::from(schedule.map(Schedule::intrude_everywhere));
+        let (horizon, _) = tokio::join!(whole, tried);
+        let horizon = horizon.transpose()?;
+        // The account is closed in peace: users would only slow it down.
+        if let Some(running) = &mut self.running {
+            running.quiet().await;
+        }
+        match ledger.zip(horizon) {
+            Some((ledger, horizon)) => ledger.close(&client, self.recorder, horizon).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until every record sent until now is stored, or none is any more. Gives the last one's number.
+    async fn until_whole(&self, ledger: &Ledger, client: &Client) -> Result<u64> {
+        let horizon = ledger.latest(client).await?;
         let first = u32::try_from(self.scenario.repair.runbook.steps().len()).unwrap_or(u32::MAX);
-        self.scenario.recovery_runs.execute(&context, first).await?;
+        self.scenario.recovery_runs.execute(self.context()?, first).await?;
         let whole = async {
             let mut least = u64::MAX;
             let mut since = Instant::now();
             loop {
-                let missing = ledger.missing(&client, horizon).await?;
+                let missing = ledger.missing(client, horizon).await?;
                 if missing == 0 {
                     self.recorder.record(What::Drained);
                     return Ok::<(), Error>(());
@@ -303,11 +316,7 @@ impl<'a> Stage<'a> {
         };
         // A ledger that never gets whole is a finding for the checks, not an error of the run.
         timeout(self.scenario.limits.drain / 2, whole).await.unwrap_or(Ok(()))?;
-        // The account is closed in peace: users would only slow it down.
-        if let Some(running) = &mut self.running {
-            running.quiet().await;
-        }
-        ledger.close(&client, self.recorder, horizon).await
+        Ok(horizon)
     }
 
     /// Asks nothing and does nothing any more, but leaves the cluster as it is.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
@@ -13,7 +14,7 @@ use crate::{
     system::Hop,
 };
 
-/// Between two intruders at least.
+/// Between two intruders at least, while users are served.
 const NEXT_INTRUDER: Duration = Duration::from_millis(25);
 
 /// Asks all hops of a cluster until it is dropped.
@@ -79,16 +80,19 @@ impl Schedule {
             let intruders = intruders.clone();
             tasks.spawn(async move {
                 loop {
-                    intruders.try_all(tick).await;
+                    intruders.take_turns(tick).await;
                 }
             });
         }
         Self { tasks, intruders }
     }
 
-    /// Tries every server once with everything that must be refused, as fast as may be.
+    /// Tries every server once with everything that must be refused: all servers at once, with one intruder after
+    /// the other.
     pub async fn intrude_everywhere(&self) {
-        self.intruders.try_all(NEXT_INTRUDER).await;
+        for turns in self.intruders.turns.chunk_by(|one, next| one.0 == next.0) {
+            join_all(turns.iter().map(|turn| self.intruders.take(turn))).await;
+        }
     }
 
     /// Ends, and waits until nothing is asked any more.
@@ -98,14 +102,18 @@ impl Schedule {
 }
 
 impl Intruders {
-    async fn try_all(&self, tick: Duration) {
+    async fn take_turns(&self, tick: Duration) {
         let mut tick = tokio::time::interval(tick.max(NEXT_INTRUDER));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for (number, server) in &self.turns {
+        for turn in &self.turns {
             tick.tick().await;
-            let (question, intruder) = &self.with[*number];
-            self.prober.intrude(server, *question, intruder).await;
+            self.take(turn).await;
         }
+    }
+
+    async fn take(&self, (number, server): &(usize, String)) {
+        let (question, intruder) = &self.with[*number];
+        self.prober.intrude(server, *question, intruder).await;
     }
 }
 
