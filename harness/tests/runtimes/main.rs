@@ -1,13 +1,9 @@
 //! What every runtime promises, shown on each of the two cheap ones, and for pods of Kubernetes what matters most
 //! there: `cargo test --test runtimes`.
 
-#[path = "runtimes/bench.rs"]
 mod bench;
-#[path = "runtimes/diarist.rs"]
 mod diarist;
-#[path = "runtimes/docker.rs"]
 mod docker;
-#[path = "runtimes/hydra.rs"]
 mod hydra;
 
 use std::{

@@ -1,10 +1,7 @@
 //! Alerts come in time and stay, and monitors that lie are caught: `cargo test --test run alerting`.
 
-#[path = "run/lies.rs"]
 mod lies;
-#[path = "run/pages.rs"]
 mod pages;
-#[path = "run/rules.rs"]
 mod rules;
 
 use std::{net::Ipv4Addr, pin::Pin, process::ExitCode};

@@ -1,6 +1,5 @@
 //! Who refuses whom for what, against a real server: every refusal has its type.
 
-#[path = "caller/server.rs"]
 mod server;
 
 use std::time::{Duration, SystemTime};
