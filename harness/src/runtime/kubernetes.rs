@@ -23,6 +23,7 @@ mod init;
 pub mod look;
 mod machine;
 mod manifests;
+mod network;
 mod node;
 mod pods;
 mod shown;
@@ -36,7 +37,7 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
-use testcontainers::bollard::{Docker, models::NetworkCreateRequest};
+use testcontainers::bollard::Docker;
 
 pub(super) use self::cluster::{Nodes, Place};
 pub use self::{
@@ -45,7 +46,7 @@ pub use self::{
 };
 use super::containers::{self, elf, engine};
 use crate::{
-    error::{Context, Error, Result},
+    error::{Error, Result},
     history::Recorder,
     pki::{Credential, Pki, Validity},
     run::RunFolder,
@@ -194,13 +195,7 @@ async fn start_nodes(
     let docker = engine::connect()?;
     node::image(&docker).await?;
     let place = Containers { run: folder.id().to_owned(), given_back: AtomicBool::new(false) };
-    let network = network_of(folder);
-    let request = NetworkCreateRequest {
-        name: network.clone(),
-        labels: Some(engine::labels(folder.id())),
-        ..Default::default()
-    };
-    docker.create_network(request).await.context(|| format!("cannot create the network {network}"))?;
+    network::create(&docker, folder).await?;
     elf::put(folder)?;
     let mut names = vec![CONTROL_PLANE.to_owned()];
     for node in system.services.iter().map(component::node_of) {
@@ -209,14 +204,9 @@ async fn start_nodes(
         }
     }
     let names = names.into_iter().enumerate();
-    let starts = names.map(|(number, name)| node::start(&docker, folder, shared, &network, number, name));
+    let starts = names.map(|(number, name)| node::start(&docker, folder, shared, number, name));
     let members = try_join_all(starts).await?;
     Ok((place, docker, members))
-}
-
-/// The network that the nodes of a run have for themselves.
-fn network_of(folder: &RunFolder) -> String {
-    format!("notafter-{}", folder.id())
 }
 
 impl Kubernetes {

@@ -23,7 +23,7 @@ use super::{
     component::Component,
     files::{CURRENT, Files, KUBELET},
     init::{API_ANSWERS, BOOT, Boot, FOLDER, LOGS, NODE},
-    manifests,
+    manifests, network,
 };
 use crate::{
     error::{Context, Error, Result},
@@ -52,10 +52,10 @@ pub(super) async fn start(
     docker: &Docker,
     folder: &RunFolder,
     shared: &[(PathBuf, &str)],
-    network: &str,
     number: usize,
     name: String,
 ) -> Result<Member> {
+    let network = network::name_of(folder);
     let home = folder.service(&name);
     let logs = folder.logs().join(&name);
     let pods = logs.join("pods");
@@ -74,7 +74,7 @@ pub(super) async fn start(
     binds.extend(shared.iter().map(|(from, to)| bind(from, to)));
     let all = |values: &[&str]| Some(values.iter().map(|value| (*value).to_owned()).collect());
     let host = HostConfig {
-        network_mode: Some(network.to_owned()),
+        network_mode: Some(network.clone()),
         binds: Some(binds),
         tmpfs: Some(HashMap::from([("/run".into(), "exec".into()), ("/tmp".into(), "exec".into())])),
         devices: Some(vec![DeviceMapping {
@@ -110,7 +110,7 @@ pub(super) async fn start(
     let seen = docker.inspect_container(&container, None::<InspectContainerOptions>).await.context(what)?;
     let address = seen
         .network_settings
-        .and_then(|settings| settings.networks?.remove(network)?.ip_address?.parse().ok())
+        .and_then(|settings| settings.networks?.remove(&network)?.ip_address?.parse().ok())
         .ok_or_else(|| Error::new(format!("the container of node `{name}` has no address")))?;
     Ok(Member { name, number, address, container })
 }

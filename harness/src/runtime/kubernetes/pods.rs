@@ -21,13 +21,12 @@ use std::{
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service as Front};
 use kube::Api;
 use serde_json::{Value, json};
-use testcontainers::bollard::{Docker, query_parameters::InspectNetworkOptions};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     Kubernetes, Nodes, Spec, access,
     cluster::Place,
-    look, manifests, node, up_sharing,
+    look, manifests, network, node, up_sharing,
     workload::{NAMESPACE, Workload},
 };
 use crate::{
@@ -65,7 +64,7 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
     let spec = Spec { workers: WORKERS, patience: patience(system), ..Spec::default() };
     let cluster = up_sharing(&spec, folder, &shared).await?;
     access::settled(&cluster.client, cluster.members.len()).await?;
-    let addresses = addresses(&cluster.docker, &super::network_of(folder), system.services.len()).await?;
+    let addresses = network::addresses(&cluster.docker, folder, system.services.len()).await?;
     let mut making = Making { cluster, system, recorder, tasks: JoinSet::new(), pods: BTreeMap::new() };
     for (number, (service, address)) in system.services.iter().zip(addresses).enumerate() {
         making.put(number, service, address).await?;
@@ -135,31 +134,6 @@ impl Making<'_> {
             place: tokio::sync::Mutex::new(Some(crate::runtime::Place::Kubernetes(Box::new(place)))),
         }
     }
-}
-
-/// So many addresses from the upper end of a network, where its engine gives out none before all others.
-async fn addresses(docker: &Docker, network: &str, count: usize) -> Result<Vec<Ipv4Addr>> {
-    let what = || format!("cannot look at the network {network}");
-    let seen = docker.inspect_network(network, None::<InspectNetworkOptions>).await.context(what)?;
-    let pools = seen.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    let range = pools.into_iter().find_map(|pool| range(&pool.subnet?));
-    let (first, last) =
-        range.ok_or_else(|| Error::new(format!("the network {network} has no IPv4 range")))?;
-    // The lower half is for nodes.
-    let wanted = u32::try_from(count).unwrap_or(u32::MAX);
-    if wanted >= (last - first) / 2 {
-        return Err(Error::new(format!("the network {network} is too small for {count} services")));
-    }
-    Ok((1..=wanted).map(|number| Ipv4Addr::from(last - number)).collect())
-}
-
-/// The first and the last address of `172.18.0.0/16`; the last is for everybody (RFC 919).
-fn range(subnet: &str) -> Option<(u32, u32)> {
-    let (base, bits) = subnet.split_once('/')?;
-    let (base, bits): (Ipv4Addr, u32) = (base.parse().ok()?, bits.parse().ok()?);
-    let hosts = u32::MAX.checked_shr(bits).unwrap_or(0);
-    let first = u32::from(base) & !hosts;
-    Some((first, first | hosts))
 }
 
 /// The Service that leads to a pod, under an address of its own beside that which Kubernetes gives it.
@@ -258,15 +232,5 @@ mod tests {
         };
         let seconds = [250, 2_500, 300_000].map(|cap| patience(&system(cap)).map(|it| it.as_secs()));
         assert_eq!(seconds, [Some(1), Some(2), None]);
-    }
-
-    #[test]
-    fn a_network_reaches_from_its_base_to_the_address_of_everybody() {
-        let range = |subnet| range(subnet).map(|(a, b)| [a, b].map(|one| Ipv4Addr::from(one).to_string()));
-        let of = |first: &str, last: &str| Some([first.to_owned(), last.to_owned()]);
-        assert_eq!(range("172.18.0.0/16"), of("172.18.0.0", "172.18.255.255"));
-        assert_eq!(range("192.168.32.0/20"), of("192.168.32.0", "192.168.47.255"));
-        assert_eq!(range("10.0.0.7/32"), of("10.0.0.7", "10.0.0.7"));
-        assert_eq!([range("fd00::/8"), range("10.0.0.0"), range("10.0.0.0/x")], [None, None, None]);
     }
 }
