@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{WaitOptions, wait};
 use serde::{Deserialize, Serialize};
 
-use super::files::Files;
+use super::{files::Files, manifests::SERVICES};
 
 /// The environment variable that makes this executable the first process of a node.
 pub(super) const NODE: &str = "NOTAFTER_NODE";
@@ -91,6 +91,9 @@ fn init() -> io::Result<std::convert::Infallible> {
         fs::create_dir_all(Path::new(path).parent().unwrap_or(Path::new("/")))?;
         fs::write(path, text)?;
     }
+    // A Service that the node's proxy does not know yet is nowhere. By the default route it would be out there: an API
+    // server that was answered by whoever is kept that connection, and took an extension for one that has no API.
+    run("ip", &["route", "add", SERVICES, "dev", "eth0"])?;
     for (pods, node) in &boot.routes {
         run("ip", &["route", "add", pods, "via", node])?;
     }

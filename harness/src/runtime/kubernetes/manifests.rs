@@ -16,7 +16,8 @@ pub(super) const IMAGE: &str = "notafter.test/pause:1";
 /// Where cluster DNS answers.
 pub(super) const DNS: &str = "10.96.0.10";
 const PODS: &str = "10.244.0.0/16";
-const SERVICES: &str = "10.96.0.0/16";
+/// Where Services are.
+pub(super) const SERVICES: &str = "10.96.0.0/16";
 /// Says what the API server writes down.
 pub(super) const AUDIT: &str = "/etc/kubernetes/audit-policy.yaml";
 /// That kubelets said how their nodes are, which each does every few seconds, and nothing else.
