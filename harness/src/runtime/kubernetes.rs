@@ -170,7 +170,7 @@ async fn up_sharing(spec: &Spec, folder: &RunFolder, shared: &[(PathBuf, &str)])
     let tried = AtomicU32::new(0);
     let folder = folder.clone();
     let cluster = Kubernetes { docker, folder, system, pki, members, client, tried, place };
-    access::answers(&cluster.client).await?;
+    access::serves(&cluster.client).await?;
     cluster.members.iter().try_for_each(|member| node::go_on(&cluster.folder, member))?;
     // It has tried to register before there was an API, and now waits; a new one does not. Pods stay.
     cluster.kill(CONTROL_PLANE, "kubelet").await?;

@@ -81,9 +81,14 @@ async fn with(kubeconfig: Kubeconfig, what: impl Fn() -> String) -> Result<Clien
     Client::try_from(config).context(&what)
 }
 
+/// Waits until there is an API, ready or not.
+pub(super) async fn serves(client: &Client) -> Result<()> {
+    holds("the API answers", API_LIMIT, || look::api_serves(client)).await
+}
+
 /// Waits until the API is ready.
 pub(super) async fn answers(client: &Client) -> Result<()> {
-    holds("the API answers", API_LIMIT, || look::api_is_ready(client)).await
+    holds("the API is ready", API_LIMIT, || look::api_is_ready(client)).await
 }
 
 /// Waits until a cluster can take pods that know each other by name.

@@ -245,7 +245,7 @@ async fn set_up(nodes: Arc<Nodes>, kubelet: Option<mpsc::Sender<Request>>) {
             sleep(READ_EVERY).await;
         }
         let client = access::client(&conf).await?;
-        access::answers(&client).await?;
+        access::serves(&client).await?;
         nodes.members.iter().try_for_each(|member| node::go_on(&nodes.folder, member))?;
         // It has tried to register before there was an API, and now waits; a new one does not. Pods stay.
         if let Some(kubelet) = kubelet {

@@ -37,8 +37,15 @@ const VISITS: u32 = 4;
 /// # Errors
 /// What it says instead, or why it says nothing.
 pub async fn api_is_ready(client: &Client) -> Result<(), String> {
-    let request = hyper::Request::get("/readyz").body(Vec::new()).map_err(words)?;
-    client.request_text(request).await.map(drop).map_err(words)
+    is_served(client, "/readyz").await
+}
+
+/// The API server answers to somebody who may do everything, whether or not it is ready.
+///
+/// # Errors
+/// What it says instead, or why it says nothing.
+pub async fn api_serves(client: &Client) -> Result<(), String> {
+    is_served(client, "/version").await
 }
 
 /// The API server answers to somebody with rights: it lists namespaces.
@@ -48,6 +55,15 @@ pub async fn api_is_ready(client: &Client) -> Result<(), String> {
 pub async fn api_answers(client: &Client) -> Result<(), String> {
     let api: Api<Namespace> = Api::all(client.clone());
     api.list(&ListParams::default()).await.map(drop).map_err(words)
+}
+
+/// Something is there at a path of the API, whoever serves it.
+///
+/// # Errors
+/// What is said instead, or why nothing is.
+pub async fn is_served(client: &Client, path: &str) -> Result<(), String> {
+    let request = hyper::Request::get(path).body(Vec::new()).map_err(words)?;
+    client.request_text(request).await.map(drop).map_err(words)
 }
 
 /// So many nodes are there, and every one is ready.
@@ -267,6 +283,9 @@ fn answering(name: &str, pods: u32) -> Value {
                 "metadata": {"labels": labels},
                 "spec": {
                     "terminationGracePeriodSeconds": 1,
+                    // A question may come before a node knows where cluster DNS is, and is lost. Who asks again after
+                    // 5 s, as usual, measures himself.
+                    "dnsConfig": {"options": [{"name": "timeout", "value": "1"}]},
                     "topologySpreadConstraints": [{
                         "maxSkew": 1,
                         "topologyKey": "kubernetes.io/hostname",
