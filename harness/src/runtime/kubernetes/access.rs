@@ -77,7 +77,9 @@ pub(super) async fn connect(api: SocketAddr, credential: &Credential) -> Result<
 
 async fn with(kubeconfig: Kubeconfig, what: impl Fn() -> String) -> Result<Client> {
     let options = KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.context(&what)?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.context(&what)?;
+    // An answer that something does not work is one. Whoever waits asks again himself.
+    config.default_retry = false;
     Client::try_from(config).context(&what)
 }
 
