@@ -114,6 +114,7 @@ enum Form {
     /// A row a certificate
     Csv,
     /// For a ticket or a wiki
+    #[value(alias = "md")]
     Markdown,
     /// A page for a browser
     Html,

@@ -52,6 +52,7 @@ enum Format {
     /// A page in one file
     Html,
     /// Markdown for the summary of a CI job
+    #[value(alias = "markdown")]
     Md,
     /// One object
     Json,
