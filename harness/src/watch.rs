@@ -18,7 +18,7 @@ use crate::{
     runtime::Cluster,
     service::Status,
     sightings::Key,
-    system::System,
+    system::{Service, System},
 };
 
 /// How often a service that is ready is asked, if it answers at once.
@@ -196,10 +196,14 @@ fn shown_by_themselves<'s>(
 }
 
 /// Whose mount a client's certificate came from: `archive@mesh` is the mount of `archive` whose
-/// authority is `mesh`. None for users, probes and strangers.
+/// authority is `mesh`. A certificate may be called after what it is for, as Kubernetes has it:
+/// `front-proxy-client@front-proxy-ca` is the mount of that name. None for users, probes and strangers.
 fn mount_of(system: &System, client: &str) -> Option<Key> {
     let (name, authority) = client.split_once('@')?;
-    let service = system.service(name)?;
+    let Some(service) = system.service(name) else {
+        let shows = |service: &&Service| service.mounts.get(name).is_some_and(|it| it.authority == authority);
+        return Some((system.services.iter().find(shows)?.name.clone(), name.to_owned()));
+    };
     let (mount, _) = service.mounts.iter().find(|(_, mount)| mount.authority == authority)?;
     Some((name.to_owned(), mount.clone()))
 }
@@ -234,6 +238,28 @@ mod tests {
         assert_eq!(off(60_000, 160_250, 100_200, 100_250), None);
         assert_eq!(off(60_000, 100_300, 100_250, 100_300), Some(0));
         assert_eq!(off(0, 40_100, 100_000, 100_100), Some(-60_000));
+    }
+
+    #[test]
+    fn a_certificate_is_called_after_its_service_or_after_what_it_is_for() {
+        let text = r#"
+            name = "one"
+            authorities = ["front-proxy-ca"]
+            [[services]]
+            name = "api"
+            program = "api"
+            serves = "serving"
+            mounts.serving.authority = "front-proxy-ca"
+            mounts.front-proxy-client.authority = "front-proxy-ca"
+        "#;
+        let system = System::from_toml(text, "test").expect("a system");
+        let mount =
+            |client: &str| mount_of(&system, client).map(|(service, mount)| format!("{service} {mount}"));
+        let for_what = "front-proxy-client@front-proxy-ca";
+        assert_eq!(mount(for_what).as_deref(), Some("api front-proxy-client"));
+        assert!(mount("api@front-proxy-ca").is_some_and(|it| it.starts_with("api ")));
+        assert_eq!(mount("front-proxy-client@mesh"), None);
+        assert_eq!(mount("somebody@front-proxy-ca"), None);
     }
 
     #[test]

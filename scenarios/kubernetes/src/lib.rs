@@ -4,6 +4,7 @@
 //! "The API is back" is no recovery here. A cluster has recovered when its API answers, every node is ready, a
 //! *new* Deployment becomes available, a Service answers by its name from another node, and logs and exec work.
 
+mod extension;
 mod judging;
 mod operator;
 mod scenarios;
@@ -11,13 +12,17 @@ mod system;
 
 use notafter::{multicall::Program, suite::Suite};
 
+pub use extension::Extension;
 pub use operator::Operator;
 pub use system::{system, users};
 
 /// The system, what it is made of, and what breaks it.
 pub fn suite() -> Suite {
     Suite {
-        programs: vec![Program { name: "operator", main: stack::life::main::<Operator>, foreign: false }],
+        programs: vec![
+            Program { name: "operator", main: stack::life::main::<Operator>, foreign: false },
+            Program { name: "extension", main: stack::life::main::<Extension>, foreign: false },
+        ],
         systems: vec![system],
         templates: scenarios::templates(),
         zoo: scenarios::zoo(),

@@ -31,6 +31,8 @@ use stack::{
 };
 use tokio::time::{sleep, timeout};
 
+use crate::extension::GREETING;
+
 /// The Deployment whose pods are there all the time, one for each node.
 const STANDING: &str = "standing";
 /// Where they answer on every node to those outside.
@@ -46,11 +48,13 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Settings {
     /// How many nodes the cluster has.
     pub nodes: u32,
+    /// Whether the cluster has an extension, whose API is asked as well.
+    pub extended: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { nodes: 1 }
+        Self { nodes: 1, extended: false }
     }
 }
 
@@ -59,7 +63,7 @@ impl Default for Settings {
 pub struct Operator {
     service: Arc<Service>,
     settings: Settings,
-    tasks: [Task; 7],
+    tasks: [Task; 8],
 }
 
 /// Something that is done again and again.
@@ -111,6 +115,7 @@ impl Role for Operator {
             Task::new("logs", 250, 5),
             Task::new("exec", 250, 5),
             Task::new("traffic", 100, 5),
+            Task::new("extension", 250, 5),
         ];
         for task in &tasks {
             task.ended(Err("not tried yet".into()));
@@ -123,7 +128,7 @@ impl Role for Operator {
     }
 
     async fn work(self: Arc<Self>) {
-        let [api, nodes, deploy, service, logs, exec, traffic] = &self.tasks;
+        let [api, nodes, deploy, service, logs, exec, traffic, extension] = &self.tasks;
         let count = self.settings.nodes;
         let it = &*self;
         let own = async {
@@ -135,11 +140,17 @@ impl Role for Operator {
                 traffic.repeat(async |_| look::answers_outside(it.api()?.ip(), OUTSIDE).await),
             );
         };
+        let extended = async {
+            if it.settings.extended {
+                extension.repeat(async |_| look::is_served(&it.client().await?, GREETING).await).await;
+            }
+        };
         tokio::join!(
             api.repeat(async |_| look::api_answers(&it.client().await?).await),
             nodes.repeat(async |_| look::nodes_are_ready(&it.client().await?, count as usize).await),
             deploy.repeat(|number| it.deploy(number)),
             own,
+            extended,
         );
     }
 }

@@ -2,6 +2,7 @@
 
 mod authority;
 mod control_plane;
+mod extension;
 mod incident;
 mod kubelets;
 mod renewal;
@@ -36,6 +37,7 @@ pub fn templates() -> Vec<Template> {
         kubelets::templates(),
         renewal::templates(),
         authority::templates(),
+        extension::templates(),
         incident::templates(),
     ];
     families.into_iter().flatten().collect()
@@ -43,7 +45,14 @@ pub fn templates() -> Vec<Template> {
 
 /// What is wrong with each control, and what it is the control of.
 pub fn zoo() -> Vec<Specimen> {
-    let families = [control_plane::zoo(), kubelets::zoo(), renewal::zoo(), authority::zoo(), incident::zoo()];
+    let families = [
+        control_plane::zoo(),
+        kubelets::zoo(),
+        renewal::zoo(),
+        authority::zoo(),
+        extension::zoo(),
+        incident::zoo(),
+    ];
     families.into_iter().flatten().collect()
 }
 

@@ -1,7 +1,7 @@
 //! What the system is, and what its users keep doing.
 
 use notafter::{
-    runtime::kubernetes,
+    runtime::kubernetes::{self, FRONT_PROXY_CA},
     system::{Mount, Service, Span, System},
     workload::{Operation, Workload},
 };
@@ -38,6 +38,26 @@ pub fn unapproved() -> System {
     renewing().with("controller-manager", "approves", false)
 }
 
+/// What an extension presents, and whom it lets in.
+pub const SERVING: &str = "serving";
+/// What users do beside [`OPERATIONS`] where there is one.
+pub const EXTENDED: &str = "extension";
+
+/// The same, with an extension: an API that is part of the cluster's, and a webhook that is asked about every new pod.
+pub fn extended() -> System {
+    let mut system = system().with("operator", "extended", true);
+    let mut extension = kubernetes::admin("extension", "extension");
+    extension.mounts.insert(SERVING.into(), Mount::of(FRONT_PROXY_CA));
+    extension.serves = SERVING.into();
+    extension.external = false;
+    extension.settings.insert("renewal".into(), false.into());
+    if let Some(api) = system.services.iter_mut().find(|service| service.name == "api") {
+        api.needs.insert(extension.name.clone(), "front-proxy-client".into());
+    }
+    system.services.push(extension);
+    system
+}
+
 fn operator() -> Service {
     let mut operator = kubernetes::admin("operator", "operator");
     operator.mounts.insert(USERS.into(), Mount::of(USERS));
@@ -50,6 +70,15 @@ fn operator() -> Service {
 
 /// Users ask whether each task of the operator succeeds.
 pub fn users() -> Workload {
+    asking(&OPERATIONS)
+}
+
+/// The same, of a cluster with an extension.
+pub fn users_of_extended() -> Workload {
+    asking(&[&OPERATIONS[..], &[EXTENDED]].concat())
+}
+
+fn asking(operations: &[&str]) -> Workload {
     let operation = |name: &&str| Operation {
         name: (*name).into(),
         service: "operator".into(),
@@ -58,7 +87,7 @@ pub fn users() -> Workload {
         body: None,
         user_facing: true,
     };
-    Workload { authority: USERS.into(), operations: OPERATIONS.iter().map(operation).collect(), ledger: None }
+    Workload { authority: USERS.into(), operations: operations.iter().map(operation).collect(), ledger: None }
 }
 
 #[cfg(test)]
@@ -67,7 +96,7 @@ mod tests {
 
     #[test]
     fn each_system_makes_sense_and_survives_toml() {
-        for system in [system(), renewing(), unapproved()] {
+        for system in [system(), renewing(), unapproved(), extended()] {
             system.validate().expect("valid");
             assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
         }

@@ -21,10 +21,10 @@ use tokio::{
 use super::{
     CONTROL_PLANE, Containers, Member, SUPER_ADMIN, access,
     charge::Charge,
-    component::{Component, Settings, node_of, slot_of},
+    component::{Component, Settings, is_extension, node_of, slot_of},
     files, health,
     init::{SAW, Saw},
-    manifests, node, start_nodes,
+    manifests, network, node, start_nodes,
 };
 use crate::{
     error::{Context, Error, Result},
@@ -77,7 +77,8 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
     for (path, text) in files::of_accounts()? {
         node::put(&nodes.folder, CONTROL_PLANE, &path, &text)?;
     }
-    let mut making = Making::begin(system, nodes, recorder)?;
+    let gateway = network::gateway(&nodes.docker, &nodes.folder).await?;
+    let mut making = Making::begin(system, nodes, recorder, gateway)?;
     for (index, service) in system.services.iter().enumerate() {
         match Component::of(service) {
             Some(component) => making.charge(index, service, component).await?,
@@ -97,13 +98,15 @@ struct Making<'a> {
     recorder: &'a Recorder,
     /// A loopback address for each service: its own if it is a program, that of its health otherwise.
     block: std::net::Ipv4Addr,
+    /// Where nodes reach what runs beside the cluster.
+    gateway: IpAddr,
     tasks: JoinSet<()>,
     pods: BTreeMap<String, Pod>,
     told: Arc<Mutex<Told>>,
 }
 
 impl<'a> Making<'a> {
-    fn begin(system: &'a System, nodes: Arc<Nodes>, recorder: &'a Recorder) -> Result<Self> {
+    fn begin(system: &'a System, nodes: Arc<Nodes>, recorder: &'a Recorder, gateway: IpAddr) -> Result<Self> {
         let (block, mark) = processes::reserve(nodes.folder.id(), system.services.len())?;
         let mut tasks = JoinSet::new();
         // The block is taken as long as there are tasks.
@@ -112,11 +115,16 @@ impl<'a> Making<'a> {
             std::future::pending::<()>().await;
         });
         let told = Arc::default();
-        Ok(Self { system, nodes, recorder, block, tasks, pods: BTreeMap::new(), told })
+        Ok(Self { system, nodes, recorder, block, gateway, tasks, pods: BTreeMap::new(), told })
     }
 
     fn loopback(&self, index: usize) -> IpAddr {
         IpAddr::V4(processes::nth(self.block, index))
+    }
+
+    /// Where a program listens. Whoever is called from a node is where nodes reach it.
+    fn beside(&self, index: usize, service: &Service) -> IpAddr {
+        if is_extension(self.system, service) { self.gateway } else { self.loopback(index) }
     }
 
     /// Where a service listens.
@@ -126,20 +134,20 @@ impl<'a> Making<'a> {
             Some((_, service)) if Component::of(service).is_some() => {
                 self.nodes.member_of(service).map_or(IpAddr::from([0, 0, 0, 0]), |(_, it)| it.address)
             }
-            Some((index, _)) => self.loopback(index),
+            Some((index, service)) => self.beside(index, service),
             None => IpAddr::from([0, 0, 0, 0]),
         }
     }
 
-    fn lay_out(&self, index: usize, service: &Service) -> Result<()> {
+    fn lay_out(&self, service: &Service, listen: IpAddr) -> Result<()> {
         let home = self.nodes.folder.service(&service.name);
         let host = |name: &str| self.address(name).to_string();
-        lay_out(self.system, service, &home, self.loopback(index), &host)
+        lay_out(self.system, service, &home, listen, &host)
     }
 
     /// A component: somebody who has charge of it, and somebody who watches its health.
     async fn charge(&mut self, index: usize, service: &Service, component: Component) -> Result<()> {
-        self.lay_out(index, service)?;
+        self.lay_out(service, self.loopback(index))?;
         let (member, on) = self.nodes.member_of(service)?;
         let address = on.address;
         let health = SocketAddr::new(self.loopback(index), HEALTH_PORT);
@@ -175,8 +183,8 @@ impl<'a> Making<'a> {
 
     /// A program of this executable, which runs beside the cluster as in runtime `processes`.
     fn program(&mut self, index: usize, service: &Service) -> Result<()> {
-        self.lay_out(index, service)?;
-        let address = self.loopback(index);
+        let address = self.beside(index, service);
+        self.lay_out(service, address)?;
         let folder = &self.nodes.folder;
         let config = folder.service(&service.name).join("config.json");
         let launch = launch(service, folder.id(), config, folder.log(&service.name));

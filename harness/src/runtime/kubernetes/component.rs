@@ -167,6 +167,19 @@ pub(super) fn slot_of(service: &Service, mount: &str) -> Option<&'static Slot> {
     slots.iter().find(|slot| slot.mount == mount)
 }
 
+/// Whether a component calls a service that is none: it runs beside the cluster, and its API is part of that of the
+/// cluster.
+pub(super) fn is_extension(system: &System, service: &Service) -> bool {
+    let calls = |other: &Service| Component::of(other).is_some() && other.needs.contains_key(&service.name);
+    Component::of(service).is_none() && system.services.iter().any(calls)
+}
+
+/// What an extension presents to the API server, which calls it by the name of its Service.
+pub(super) fn identity_of_extension(name: &str) -> Identity {
+    let names = ["", ".default", ".default.svc", ".default.svc.cluster.local"];
+    Identity { dns_names: names.map(|rest| format!("{name}{rest}")).into(), ..server(name) }
+}
+
 /// The node that a service belongs to.
 pub(super) fn node_of(service: &Service) -> &str {
     match Component::of(service) {

@@ -11,7 +11,9 @@ use rcgen::KeyPair;
 
 use super::{
     API_PORT, Member,
-    component::{CLUSTER_CA, ETCD_CA, Form, Slot, identity, node_of, slot_of},
+    component::{
+        CLUSTER_CA, ETCD_CA, Form, Slot, identity, identity_of_extension, is_extension, node_of, slot_of,
+    },
 };
 use crate::{
     error::{Context, Result},
@@ -41,6 +43,10 @@ pub(super) fn authorities(system: &System, members: &[Member]) -> Result<Pki> {
         for slot in service.mounts.keys().filter_map(|mount| slot_of(service, mount)) {
             let key = (service.name.clone(), slot.mount.to_owned());
             named.insert(key, identity(service, slot, member));
+        }
+        if is_extension(system, service) {
+            let key = (service.name.clone(), service.serves.clone());
+            named.insert(key, identity_of_extension(&service.name));
         }
     }
     Ok(Pki::of_roots(system)?.named(named))

@@ -326,7 +326,7 @@ async fn exec(client: &Client, pod: &str, command: &[&str]) -> Result<String, St
 }
 
 /// An error and its causes, each said once.
-pub(super) fn words(error: impl std::error::Error) -> String {
+pub fn words(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

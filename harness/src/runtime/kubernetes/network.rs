@@ -1,6 +1,6 @@
 //! The network that the nodes of a run have for themselves.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use testcontainers::bollard::{
     Docker,
@@ -26,6 +26,14 @@ pub(super) async fn create(docker: &Docker, folder: &RunFolder) -> Result<()> {
     let labels = Some(engine::labels(folder.id()));
     let request = NetworkCreateRequest { name: name.clone(), labels, ..Default::default() };
     docker.create_network(request).await.map(drop).context(what)
+}
+
+/// The address of this machine in it: where nodes reach what runs beside them.
+pub(super) async fn gateway(docker: &Docker, folder: &RunFolder) -> Result<IpAddr> {
+    let name = name_of(folder);
+    let gateways = pools(docker, &name).await?.into_iter().filter_map(|pool| pool.gateway?.parse().ok());
+    let found = gateways.into_iter().find(IpAddr::is_ipv4);
+    found.ok_or_else(|| Error::new(format!("the network {name} has no IPv4 gateway")))
 }
 
 /// So many addresses from the upper end of a network, where its engine gives out none before all others.
