@@ -20,6 +20,8 @@ pub struct Tried {
     pub ended: Micros,
     /// Which service did not come up and why; none if all did, and every hop was verified.
     pub stuck: Option<Stuck>,
+    /// How long at least one service that had ended by itself waited to be started again, microseconds.
+    pub waited: Micros,
     /// How it went for each service that was started.
     pub services: BTreeMap<String, Course>,
 }
@@ -132,7 +134,36 @@ pub fn words_of(text: &str) -> impl Iterator<Item = &str> {
 struct Reader {
     ready: BTreeSet<String>,
     current: Option<Tried>,
+    waiting: Waiting,
     done: Vec<Tried>,
+}
+
+/// Who waits to be started again, and for how long somebody has.
+#[derive(Default)]
+struct Waiting {
+    services: BTreeSet<String>,
+    since: Micros,
+    total: Micros,
+}
+
+impl Waiting {
+    fn begin(&mut self, at: Micros, service: &str) {
+        if self.services.is_empty() {
+            self.since = at;
+        }
+        self.services.insert(service.to_owned());
+    }
+
+    fn end(&mut self, at: Micros, service: &str) {
+        if self.services.remove(service) && self.services.is_empty() {
+            self.total += at.saturating_sub(self.since);
+        }
+    }
+
+    /// All of it, until now.
+    fn so_far(&self, at: Micros) -> Micros {
+        self.total + if self.services.is_empty() { 0 } else { at.saturating_sub(self.since) }
+    }
 }
 
 impl Reader {
@@ -144,6 +175,7 @@ impl Reader {
                 let mut steps: Vec<Vec<String>> =
                     groups.iter().map(|size| rest.by_ref().take(*size).collect()).collect();
                 steps.extend(rest.map(|one| vec![one]));
+                self.waiting = Waiting::default();
                 self.current = Some(Tried {
                     number: *attempt,
                     steps,
@@ -151,12 +183,14 @@ impl Reader {
                     began: at,
                     ended: at,
                     stuck: None,
+                    waited: 0,
                     services: BTreeMap::new(),
                 });
             }
             What::OrderEnded { stuck, .. } => {
                 if let Some(mut tried) = self.current.take() {
                     (tried.ended, tried.stuck) = (at, stuck.clone());
+                    tried.waited = self.waiting.so_far(at);
                     self.done.push(tried);
                 }
             }
@@ -167,11 +201,12 @@ impl Reader {
     }
 
     fn process(&mut self, at: Micros, service: &str, change: &ProcessChange) {
-        let Self { ready, current, .. } = self;
+        let Self { ready, current, waiting, .. } = self;
         let services = current.as_mut().map(|tried| &mut tried.services);
         match change {
             ProcessChange::Spawned { .. } => {
                 ready.remove(service);
+                waiting.end(at, service);
                 if let Some(services) = services {
                     let new = || Course { spawned: at, up: ready.clone(), ..Course::default() };
                     services.entry(service.to_owned()).or_insert_with(new);
@@ -191,6 +226,7 @@ impl Reader {
                     _ => return,
                 };
                 course.crashes.push(words);
+                waiting.begin(at, service);
                 course.first_crash.get_or_insert(at);
             }
             ProcessChange::BackingOff { .. } => {}
@@ -298,9 +334,24 @@ mod tests {
             .health("b", &[])
             .ended(None);
         assert_eq!(tried.crashes(), 1);
-        assert_eq!(tried.took(), Some(60));
+        assert_eq!((tried.took(), tried.waited), (Some(60), 30));
         let failed = Came::Failed("it exits with code 1, 'a unreachable'".into());
         assert_eq!(starts(&tried), [(0, vec![], Came::Up), (1, vec![], failed)]);
+    }
+
+    #[test]
+    fn two_who_wait_at_the_same_time_count_once_and_who_is_never_started_again_to_the_end() {
+        let tried = Written::order(&["b", "c", "a"])
+            .spawned("b")
+            .spawned("c")
+            .crashed("b", "a unreachable")
+            .crashed("c", "a unreachable")
+            .spawned("b")
+            .spawned("c")
+            .crashed("c", "a unreachable")
+            .ended(Some("c"));
+        // From 40 to 70, and from 80 to 90.
+        assert_eq!(tried.waited, 40);
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct Orders<'a> {
     pub rerun: &'a str,
 }
 
+/// So many pairs of which nothing is known are told one by one.
+const MANY: usize = 5;
+
 /// How a graph is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Graph {
@@ -78,10 +81,8 @@ impl Orders<'_> {
              became ready.",
             0,
         );
-        if self.outcome.tried.iter().any(|tried| tried.crashes() > 0)
-            && let Some(restart) = self.restart_policy()
-        {
-            text += &wrap(style, &restart, 0);
+        if let Some(restarts) = self.restarts() {
+            text += &wrap(style, &restarts, 0);
         }
         text
     }
@@ -95,7 +96,12 @@ impl Orders<'_> {
             format!("{} [{}]", findings.sentence(one), self.id(u32::try_from(one.order).unwrap_or(0)))
         });
         let one_of = found.one_of.iter().map(|one| findings.alternative(one));
-        let open = findings.not_identifiable().into_iter().map(|(first, then)| {
+        let open = findings.not_identifiable();
+        let many = (open.len() > MANY).then(|| {
+            let pairs = open.len();
+            format!("of {pairs} pairs it is not identifiable from these starts whether one must come first")
+        });
+        let open = open.into_iter().filter(|_| many.is_none()).map(|(first, then)| {
             let (first, then) = (findings.name(first), findings.name(then));
             format!("whether {then} must not start before {first} is not identifiable from these starts")
         });
@@ -107,7 +113,8 @@ impl Orders<'_> {
             let (name, plan) = (findings.name(one.service), self.id(one.plan));
             format!("{name} is flaky, in {plan} it failed {} times of {}: {}", one.failed, one.of, one.why)
         });
-        let mut said: Vec<String> = proven.chain(one_of).chain(open).chain(deadlocks).chain(flaky).collect();
+        let said = proven.chain(one_of).chain(many.clone()).chain(open).chain(deadlocks).chain(flaky);
+        let mut said: Vec<String> = said.collect();
         let mut known: Vec<usize> = findings.deadlocks.iter().flat_map(|(a, b)| [*a, *b]).collect();
         for one in &found.unexplained {
             if !known.contains(&one.service) {
@@ -208,6 +215,13 @@ impl Orders<'_> {
     }
 
     /// How the supervisors start again what ended, as they said.
+    /// What starting again what ended by itself costs; none if nothing did.
+    fn restarts(&self) -> Option<String> {
+        let crashed = self.outcome.tried.iter().any(|tried| tried.crashes() > 0);
+        let told: Vec<String> = [self.restart_policy(), self.waits()].into_iter().flatten().collect();
+        (crashed && !told.is_empty()).then(|| told.join(" "))
+    }
+
     fn restart_policy(&self) -> Option<String> {
         let waits = self.outcome.histories.iter().flat_map(|history| &history.events);
         let waits = waits.filter_map(|event| match &event.what {
@@ -217,6 +231,25 @@ impl Orders<'_> {
         let (least, most) =
             waits.fold((u64::MAX, 0), |(least, most), wait| (least.min(wait), most.max(wait)));
         (most > 0).then(|| format!("The supervisor starts again what ends, after {least} to {most} ms here."))
+    }
+
+    /// How much of the slowest start was waiting, beside the fastest.
+    fn waits(&self) -> Option<String> {
+        let came = || self.outcome.tried.iter().filter_map(|tried| Some((tried.took()?, tried)));
+        let (least, fastest) = came().min_by_key(|(took, _)| *took)?;
+        let (most, slowest) = came().max_by_key(|(took, _)| *took)?;
+        let percent = (slowest.waited * 100).checked_div(most)?;
+        (slowest.waited > 0).then(|| {
+            format!(
+                "The fastest start, {}, took {}. Of the {} of the slowest, {}, somebody waited to be started again \
+                 for {}, {percent} %.",
+                self.id(fastest.number),
+                words::span(least),
+                words::span(most),
+                self.id(slowest.number),
+                words::span(slowest.waited),
+            )
+        })
     }
 
     fn id(&self, number: u32) -> String {
@@ -302,6 +335,7 @@ services = [
 
     fn tried(number: u32, order: [&str; 2], archive: Course, search: Course) -> Tried {
         let stuck = search.ready.is_none();
+        let waited = 60_000 * u64::try_from(search.crashes.len()).expect("few");
         Tried {
             number,
             steps: order.iter().map(|one| vec![(*one).to_owned()]).collect(),
@@ -309,6 +343,7 @@ services = [
             began: 0,
             ended: 900_000,
             stuck: stuck.then(|| Stuck { service: "search".into(), why: "it waits for archive".into() }),
+            waited,
             services: BTreeMap::from([("archive".to_owned(), archive), ("search".to_owned(), search)]),
         }
     }

@@ -84,6 +84,7 @@ impl Orders<'_> {
             order: &tried.steps,
             up: tried.stuck.is_none(),
             took_ms: tried.took().map(words::millis),
+            waited_ms: words::millis(tried.waited),
             crashes: tried.crashes(),
             services: services.collect(),
         }
@@ -118,6 +119,7 @@ struct PlanResult<'a> {
     order: &'a [Vec<String>],
     up: bool,
     took_ms: Option<f64>,
+    waited_ms: f64,
     crashes: usize,
     services: Vec<ServiceResult<'a>>,
 }

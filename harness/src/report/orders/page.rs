@@ -40,9 +40,7 @@ impl Orders<'_> {
             graph: Graph::of(findings),
             names: &findings.names,
             rows: self.outcome.tried.iter().map(|tried| self.row(tried)).collect(),
-            restart: self
-                .restart_policy()
-                .filter(|_| self.outcome.tried.iter().any(|tried| tried.crashes() > 0)),
+            restart: self.restarts(),
             rerun: self.rerun,
         };
         page.render().expect("a text takes everything")
