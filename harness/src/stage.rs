@@ -32,9 +32,7 @@ use crate::{
 
 /// A probe's answer that takes longer is none.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
-/// From when everybody says that he is ready to when everybody is served: a kubelet that runs first asks whom it may
-/// serve.
-const SERVED_LIMIT: Duration = Duration::from_secs(5);
+/// A kubelet that says that it is ready asks whom it may serve first.
 const SERVED_EVERY: Duration = Duration::from_millis(100);
 /// Users wait longer: a lost packet costs a second, and is no outage.
 const USER_LIMIT: Duration = Duration::from_secs(3);
@@ -134,6 +132,7 @@ impl<'a> Stage<'a> {
     /// Every service is started, ready, and every declared hop was verified once.
     async fn start(&mut self) -> Result<()> {
         let Self { scenario, folder, recorder, .. } = *self;
+        let until = Instant::now() + scenario.limits.start;
         let cluster = Arc::new(self.runtime.create(&scenario.system, folder, recorder).await?);
         let pki = cluster.authorities()?;
         let prober = Prober::new(cluster.clone(), recorder.clone(), PROBE_LIMIT);
@@ -157,7 +156,6 @@ impl<'a> Stage<'a> {
         let mut calm = Calm::new(&scenario.system, recorder);
         calm.until_ready(scenario.limits.start).await?;
         let hops = scenario.system.hops();
-        let until = Instant::now() + SERVED_LIMIT;
         loop {
             let asked = hops.iter().map(|hop| context.prober.fresh(hop));
             let answers = futures_util::future::join_all(asked).await;
