@@ -25,7 +25,7 @@ use crate::{
     history::{Leaf, Outcome, Probe, Question, Recorder, Refusal, Side, Unreachable, What},
     pki::{Credential, Mark},
     runtime::Cluster,
-    system::{Hop, Speaks},
+    system::{Hop, Service, Speaks},
 };
 
 /// Asks questions of the hops of one cluster and records the answers.
@@ -87,10 +87,12 @@ impl Prober {
     pub async fn open(&self, hop: &Hop) -> Result<OpenConnection, Outcome> {
         let known = self.caller(hop).map_err(|error| no_credential(&error))?;
         let address = self.address(hop).map_err(|error| no_credential(&error))?;
-        let connection =
-            tokio::time::timeout(self.limit, known.caller.connect(address, &hop.server, Question::Open))
-                .await
-                .map_err(|_| Outcome::Unreachable(Unreachable::Timeout))??;
+        let connection = tokio::time::timeout(
+            self.limit,
+            known.caller.connect(address, self.called(&hop.server), Question::Open),
+        )
+        .await
+        .map_err(|_| Outcome::Unreachable(Unreachable::Timeout))??;
         Ok(OpenConnection { prober: self.clone(), hop: hop.clone(), shown: known.leaf, connection })
     }
 
@@ -153,7 +155,7 @@ impl Prober {
         question: Question,
     ) -> (Option<Leaf>, Outcome) {
         let wire = Wire::default();
-        let asked = caller.round_trip(address, server, question, &wire);
+        let asked = caller.round_trip(address, self.called(server), question, &wire);
         let outcome = match tokio::time::timeout(self.limit, asked).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unreachable(Unreachable::Timeout),
@@ -179,6 +181,11 @@ impl Prober {
 
     fn speaks(&self, server: &str) -> Speaks {
         self.cluster.system().service(server).map(|server| server.speaks).unwrap_or_default()
+    }
+
+    /// The name that has to be in what a server presents.
+    fn called<'s>(&'s self, server: &'s str) -> &'s str {
+        self.cluster.system().service(server).map_or(server, Service::reference_name)
     }
 
     /// The caller of a hop with the credential that is installed now; read again only if it was replaced.
@@ -222,7 +229,7 @@ impl OpenConnection {
     /// One more request on it. Records the answer and gives it.
     pub async fn ask(&mut self) -> Probe {
         let at = self.prober.recorder.clock().now();
-        let asked = self.connection.ask(&self.hop.server);
+        let asked = self.connection.ask(self.prober.called(&self.hop.server));
         let outcome = match tokio::time::timeout(self.prober.limit, asked).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unreachable(Unreachable::Timeout),

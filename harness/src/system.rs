@@ -162,6 +162,13 @@ impl System {
                     "use 1 to 63 of a-z, 0-9 and `-`, beginning with a letter".into(),
                 ));
             }
+            if let Some(called) = service.called.as_deref().filter(|called| !is_dns_name(called)) {
+                return Err(nonsense(
+                    service,
+                    format!("it is called `{called}`, which is no DNS name"),
+                    "use DNS labels with dots between them, or leave `called` away".into(),
+                ));
+            }
             if self.services[..index].iter().any(|other| other.name == service.name) {
                 return Err(nonsense(
                     service,
@@ -236,6 +243,10 @@ impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {}", self.client, self.server)
     }
+}
+
+fn is_dns_name(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_dns_label)
 }
 
 fn is_dns_label(name: &str) -> bool {
@@ -338,6 +349,20 @@ mounts.workload = { authority = "mesh", filled = "by-itself" }
         for name in ["", "Archive", "-a", "a-", "a_b", "1a"] {
             let error = refused(&TEXT.replace("name = \"search\"", &format!("name = \"{name}\"")));
             assert!(error.contains("not a DNS label"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_called_by_another_name_is_called_by_a_dns_name() {
+        let called = |name: &str| {
+            TEXT.replace("name = \"search\"", &format!("name = \"search\"\ncalled = \"{name}\""))
+        };
+        let system = System::from_toml(&called("worker-1.nodes"), "test").expect("a system");
+        assert_eq!(system.service("search").expect("it is there").reference_name(), "worker-1.nodes");
+        assert_eq!(System::from_toml(&system.to_toml(), "test").expect("reads"), system);
+        for name in ["", "a..b", "Worker", "10.0.0.1"] {
+            let error = refused(&called(name));
+            assert!(error.contains(&format!("it is called `{name}`, which is no DNS name")), "{error}");
         }
     }
 }

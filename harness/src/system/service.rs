@@ -13,6 +13,9 @@ use crate::{profile::Protocol, service::TLS_PORT};
 pub struct Service {
     /// A DNS label, unique in the system; also the name in its certificates.
     pub name: String,
+    /// The name by which it is called, where that is not its own: what it presents has to have it (RFC 9525).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// Which program of the executable serves it (see [`crate::multicall`]).
     pub program: String,
     /// What it does when a need does not answer at its start.
@@ -61,6 +64,7 @@ impl Service {
     pub fn new(name: &str, program: &str, serves: &str) -> Self {
         Self {
             name: name.into(),
+            called: None,
             program: program.into(),
             start: Start::default(),
             needs: BTreeMap::new(),
@@ -75,6 +79,11 @@ impl Service {
             restart: Backoff::default(),
             settings: toml::Table::new(),
         }
+    }
+
+    /// The name that a client wants to find in what it presents.
+    pub fn reference_name(&self) -> &str {
+        self.called.as_deref().unwrap_or(&self.name)
     }
 
     /// Where it listens with mutual TLS.
