@@ -18,7 +18,11 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
-use kube::Client;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams},
+};
 use notafter::{
     pki::Credential,
     runtime::kubernetes::{self, look},
@@ -39,6 +43,8 @@ const STANDING: &str = "standing";
 const OUTSIDE: u16 = 30_080;
 /// How long a new Deployment may take to become available, on a machine that is busy.
 const DEPLOYED: Duration = Duration::from_secs(10);
+/// Between two looks at what kubelets ask for.
+const APPROVED: Duration = Duration::from_millis(500);
 /// Between two looks at something that is about to happen.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -50,11 +56,13 @@ pub struct Settings {
     pub nodes: u32,
     /// Whether the cluster has an extension, whose API is asked as well.
     pub extended: bool,
+    /// Whether he approves what kubelets ask for to present: no controller of Kubernetes does.
+    pub approves_serving: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { nodes: 1, extended: false }
+        Self { nodes: 1, extended: false, approves_serving: false }
     }
 }
 
@@ -151,6 +159,7 @@ impl Role for Operator {
             deploy.repeat(|number| it.deploy(number)),
             own,
             extended,
+            it.approve(),
         );
     }
 }
@@ -161,6 +170,30 @@ async fn works(State(it): State<Arc<Operator>>, Path(name): Path<String>) -> Ans
     let task = task.ok_or_else(|| Failure::missing(format!("no task `{name}`")))?;
     task.last().map_err(|why| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
     Ok(Json(json!({ "works": name })))
+}
+
+/// Approves every request of a kubelet for a certificate to present. That a node asks for itself only is seen to by
+/// who signs it.
+async fn approve_serving(client: &Client) -> Result<(), String> {
+    let api: Api<CertificateSigningRequest> = Api::all(client.clone());
+    let asked = ListParams::default().fields("spec.signerName=kubernetes.io/kubelet-serving");
+    let requests = api.list(&asked).await.map_err(look::words)?;
+    let decided = |one: &CertificateSigningRequest| {
+        one.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|all| !all.is_empty())
+    };
+    let names =
+        requests.items.iter().filter(|one| !decided(one)).filter_map(|one| one.metadata.name.as_deref());
+    for name in names {
+        let approval = json!({"status": {"conditions": [{
+            "type": "Approved",
+            "status": "True",
+            "reason": "OfANode",
+            "message": "the operator approves what kubelets present",
+        }]}});
+        let approved = api.patch_approval(name, &PatchParams::default(), &Patch::Merge(approval)).await;
+        approved.map_err(|error| format!("{name}: {}", look::words(error)))?;
+    }
+    Ok(())
 }
 
 impl Operator {
@@ -174,6 +207,20 @@ impl Operator {
     fn api(&self) -> Result<SocketAddr, String> {
         let known = self.service.config.known.get("api").and_then(|address| address.parse().ok());
         known.ok_or_else(|| "nobody said where the API server is".into())
+    }
+
+    /// Approves what kubelets ask for to present, if he does, for ever.
+    async fn approve(&self) {
+        if !self.settings.approves_serving {
+            return;
+        }
+        loop {
+            let done = async { approve_serving(&self.client().await?).await };
+            if let Err(why) = done.await {
+                self.service.log.say(&format!("requests of kubelets: {why}"));
+            }
+            sleep(APPROVED).await;
+        }
     }
 
     /// Makes the pods that are there all the time, once all nodes are.

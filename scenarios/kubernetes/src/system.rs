@@ -38,6 +38,22 @@ pub fn unapproved() -> System {
     renewing().with("controller-manager", "approves", false)
 }
 
+/// Kubelets ask for what they present by themselves, too, and the operator approves it.
+pub fn serving_renewing() -> System {
+    let mut system = renewing();
+    for service in &mut system.services {
+        if service.name.starts_with("kubelet-") {
+            service.settings.insert("bootstraps".into(), true.into());
+        }
+    }
+    system.with("operator", "approves_serving", true)
+}
+
+/// The same, where he does not.
+pub fn serving_unapproved() -> System {
+    serving_renewing().with("operator", "approves_serving", false)
+}
+
 /// What an extension presents, and whom it lets in.
 pub const SERVING: &str = "serving";
 /// What users do beside [`OPERATIONS`] where there is one.
@@ -96,7 +112,8 @@ mod tests {
 
     #[test]
     fn each_system_makes_sense_and_survives_toml() {
-        for system in [system(), renewing(), unapproved(), extended()] {
+        let renewing = [renewing(), unapproved(), serving_renewing(), serving_unapproved()];
+        for system in renewing.into_iter().chain([system(), extended()]) {
             system.validate().expect("valid");
             assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
         }

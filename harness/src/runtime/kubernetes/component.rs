@@ -33,9 +33,12 @@ const API_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 /// What a component can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(super) struct Settings {
     /// Of a kubelet: whether it asks for a new client certificate by itself before the one that it has ends.
     pub renews: bool,
+    /// Of a kubelet: whether it asks for what it presents by itself, too, and somebody has to approve that.
+    pub bootstraps: bool,
     /// Of the API server: whether it says in its log which certificate each kubelet shows that it lets in.
     pub audits: bool,
     /// Of the controller-manager: whether it approves what kubelets ask for.
@@ -48,7 +51,7 @@ impl Default for Settings {
     /// As Kubernetes has it, but for kubelets: most of ours show what people install.
     fn default() -> Self {
         let year = std::time::Duration::from_hours(365 * 24);
-        Self { renews: false, audits: false, approves: true, signs_for: Span(year) }
+        Self { renews: false, bootstraps: false, audits: false, approves: true, signs_for: Span(year) }
     }
 }
 
@@ -246,6 +249,8 @@ fn service(name: &str, component: Component) -> Service {
             _ => Speaks::ApiServer,
         },
         mounts: mounts(component.slots()),
+        // What it gets by itself names its node.
+        called: name.strip_prefix(KUBELET_OF).map(str::to_owned),
         ..plain(name, component.program(), serves)
     }
 }
@@ -264,8 +269,8 @@ fn mounts(slots: &[Slot]) -> BTreeMap<String, Mount> {
     slots.iter().map(mount).collect()
 }
 
-/// Whom the certificate in a slot of a service on this node names, in kubeadm's words. What serves is also
-/// called by the name of its service, as `certSANs` of kubeadm would have it: by that the prober knows it.
+/// Whom the certificate in a slot of a service on this node names, in kubeadm's words. Who calls the API server or
+/// etcd may do so by the name of the service, too, as `certSANs` of kubeadm would have it.
 pub(super) fn identity(service: &Service, slot: &Slot, node: &Member) -> Identity {
     let (name, address) = (node.name.as_str(), node.address);
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -292,7 +297,7 @@ pub(super) fn identity(service: &Service, slot: &Slot, node: &Member) -> Identit
             ..server(name)
         },
         (Some(Component::Kubelet), "serving") => Identity {
-            dns_names: names(&[name, &service.name]),
+            dns_names: names(&[name]),
             addresses: vec![address],
             ..server(&format!("system:node:{name}"))
         },

@@ -29,6 +29,8 @@ pub(super) const KUBERNETES: &str = "/etc/kubernetes";
 pub(super) const KUBELET: &str = "/var/lib/kubelet/pki";
 /// The certificate and key that a kubelet shows.
 pub(super) const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+/// The certificate and key that a kubelet presents which asks for them by itself.
+const CURRENT_SERVING: &str = "/var/lib/kubelet/pki/kubelet-server-current.pem";
 
 /// What the controller-manager signs with. It ends at its start where there is more than one certificate in it, as
 /// there is in a bundle while an authority is replaced.
@@ -62,7 +64,12 @@ pub(super) fn of_credential(slot: &Slot, credential: &Credential, user: &str, ap
     let bundle = credential.bundle_pem();
     let mut files = match slot.form {
         Form::Pair(path) => pair(format!("{KUBERNETES}/pki/{path}")),
-        Form::OfKubelet(path) => pair(format!("{KUBELET}/{path}")),
+        Form::OfKubelet(path) => {
+            let mut files = pair(format!("{KUBELET}/{path}"));
+            // One that asks for it by itself begins with what lies here.
+            files.insert(CURRENT_SERVING.into(), format!("{chain}{key}"));
+            files
+        }
         Form::Current => {
             let credential = format!("    client-certificate: {CURRENT}\n    client-key: {CURRENT}\n");
             Files::from([

@@ -86,8 +86,7 @@ pub(super) fn node(node: &Member, settings: &Settings, patience: Option<Duration
         },
         "authorization": {"mode": "Webhook"},
         "rotateCertificates": settings.renews,
-        "tlsCertFile": "/var/lib/kubelet/pki/kubelet.crt",
-        "tlsPrivateKeyFile": "/var/lib/kubelet/pki/kubelet.key",
+        "serverTLSBootstrap": settings.bootstraps,
         // Whoever watches its health does so from outside.
         "healthzBindAddress": "0.0.0.0",
         "staticPodPath": "/etc/kubernetes/manifests",
@@ -104,6 +103,10 @@ pub(super) fn node(node: &Member, settings: &Settings, patience: Option<Duration
         // The disk of whoever runs this is none of the cluster's business.
         "evictionHard": {"memory.available": "1Mi", "nodefs.available": "1Mi", "imagefs.available": "1Mi"},
     });
+    if !settings.bootstraps {
+        kubelet["tlsCertFile"] = "/var/lib/kubelet/pki/kubelet.crt".into();
+        kubelet["tlsPrivateKeyFile"] = "/var/lib/kubelet/pki/kubelet.key".into();
+    }
     if let Some(patience) = patience {
         kubelet["featureGates"] = json!({"KubeletCrashLoopBackOffMax": true});
         kubelet["crashLoopBackOff"] =
