@@ -19,11 +19,7 @@ use kube::{
     Client,
     api::{Api, ApiResource, DynamicObject, Patch, PatchParams},
 };
-use notafter::{
-    pki::Credential,
-    runtime::kubernetes::{self, look},
-    service::TLS_PORT,
-};
+use notafter::{pki::Credential, runtime::kubernetes::look, service::TLS_PORT};
 use serde_json::{Value, json};
 use stack::service::{NoSettings, Role, Service};
 use tokio::{
@@ -34,7 +30,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tower_service::Service as _;
 
-use crate::system::SERVING;
+use crate::{access, system::SERVING};
 
 /// An object of its API.
 pub const GREETING: &str = "/apis/extension.notafter.test/v1/greeting";
@@ -112,7 +108,8 @@ impl Extension {
                 let bundle = Credential::read(folder).map_err(|error| error.to_string())?;
                 let bundle = bundle.bundle_pem().to_owned();
                 if bundle != registered {
-                    register(&self.client().await?, self.service.config.listen, &bundle).await?;
+                    register(&access::client(&self.service).await?, self.service.config.listen, &bundle)
+                        .await?;
                     self.service.log.say("registered with what must be trusted now");
                     registered = bundle;
                 }
@@ -125,14 +122,6 @@ impl Extension {
             self.service.set_trouble("registration", done.err());
             sleep(LOOK).await;
         }
-    }
-
-    async fn client(&self) -> Result<Client, String> {
-        let folder = self.service.config.mounts.get("admin").ok_or("it has no mount `admin`")?;
-        let credential = Credential::read(folder).map_err(|error| error.to_string())?;
-        let api = self.service.config.known.get("api").and_then(|address| address.parse().ok());
-        let api = api.ok_or("nobody said where the API server is")?;
-        kubernetes::connect(api, &credential).await.map_err(|error| error.to_string())
     }
 }
 

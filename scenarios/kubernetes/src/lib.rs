@@ -4,6 +4,7 @@
 //! "The API is back" is no recovery here. A cluster has recovered when its API answers, every node is ready, a
 //! *new* Deployment becomes available, a Service answers by its name from another node, and logs and exec work.
 
+mod access;
 mod extension;
 mod judging;
 mod operator;

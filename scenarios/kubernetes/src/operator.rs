@@ -7,7 +7,6 @@
 
 use std::{
     future::Future,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,10 +22,7 @@ use kube::{
     Api, Client,
     api::{ListParams, Patch, PatchParams},
 };
-use notafter::{
-    pki::Credential,
-    runtime::kubernetes::{self, look},
-};
+use notafter::runtime::kubernetes::look;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stack::{
@@ -35,7 +31,7 @@ use stack::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::extension::GREETING;
+use crate::{access, extension::GREETING};
 
 /// The Deployment whose pods are there all the time, one for each node.
 const STANDING: &str = "standing";
@@ -142,20 +138,31 @@ impl Role for Operator {
         let own = async {
             it.stand().await;
             tokio::join!(
-                service.repeat(async |_| look::answers_across_nodes(&it.client().await?, STANDING).await),
-                logs.repeat(async |_| look::logs_read(&it.client().await?, STANDING).await),
-                exec.repeat(async |_| look::exec_works(&it.client().await?, STANDING).await),
-                traffic.repeat(async |_| look::answers_outside(it.api()?.ip(), OUTSIDE).await),
+                service.repeat(async |_| look::answers_across_nodes(
+                    &access::client(&it.service).await?,
+                    STANDING
+                )
+                .await),
+                logs.repeat(async |_| look::logs_read(&access::client(&it.service).await?, STANDING).await),
+                exec.repeat(async |_| look::exec_works(&access::client(&it.service).await?, STANDING).await),
+                traffic
+                    .repeat(async |_| look::answers_outside(access::api(&it.service)?.ip(), OUTSIDE).await),
             );
         };
         let extended = async {
             if it.settings.extended {
-                extension.repeat(async |_| look::is_served(&it.client().await?, GREETING).await).await;
+                extension
+                    .repeat(async |_| look::is_served(&access::client(&it.service).await?, GREETING).await)
+                    .await;
             }
         };
         tokio::join!(
-            api.repeat(async |_| look::api_answers(&it.client().await?).await),
-            nodes.repeat(async |_| look::nodes_are_ready(&it.client().await?, count as usize).await),
+            api.repeat(async |_| look::api_answers(&access::client(&it.service).await?).await),
+            nodes.repeat(async |_| look::nodes_are_ready(
+                &access::client(&it.service).await?,
+                count as usize
+            )
+            .await),
             deploy.repeat(|number| it.deploy(number)),
             own,
             extended,
@@ -197,25 +204,13 @@ async fn approve_serving(client: &Client) -> Result<(), String> {
 }
 
 impl Operator {
-    /// A client with no connection yet, and the credential that is there now.
-    async fn client(&self) -> Result<Client, String> {
-        let folder = self.service.config.mounts.get("admin").ok_or("it has no mount `admin`")?;
-        let credential = Credential::read(folder).map_err(|error| error.to_string())?;
-        kubernetes::connect(self.api()?, &credential).await.map_err(|error| error.to_string())
-    }
-
-    fn api(&self) -> Result<SocketAddr, String> {
-        let known = self.service.config.known.get("api").and_then(|address| address.parse().ok());
-        known.ok_or_else(|| "nobody said where the API server is".into())
-    }
-
     /// Approves what kubelets ask for to present, if he does, for ever.
     async fn approve(&self) {
         if !self.settings.approves_serving {
             return;
         }
         loop {
-            let done = async { approve_serving(&self.client().await?).await };
+            let done = async { approve_serving(&access::client(&self.service).await?).await };
             if let Err(why) = done.await {
                 self.service.log.say(&format!("requests of kubelets: {why}"));
             }
@@ -228,7 +223,7 @@ impl Operator {
         let count = self.settings.nodes;
         loop {
             let made = async {
-                let client = self.client().await?;
+                let client = access::client(&self.service).await?;
                 look::nodes_are_ready(&client, count as usize).await?;
                 look::create(&client, STANDING, count).await?;
                 look::open(&client, STANDING, OUTSIDE).await?;
@@ -245,7 +240,7 @@ impl Operator {
     /// A new Deployment becomes available. It is removed with the next try.
     async fn deploy(&self, number: u64) -> Result<(), String> {
         let name = format!("new-{number}");
-        let client = self.client().await?;
+        let client = access::client(&self.service).await?;
         if let Some(before) = number.checked_sub(1) {
             // One that could not be made cannot be removed.
             let _ = look::remove(&client, &format!("new-{before}")).await;
