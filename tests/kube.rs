@@ -1,18 +1,24 @@
 //! A real cluster of Kubernetes: it comes up, does what a cluster is for, has every certificate that we
 //! minted where kubeadm looks for it, sees controllers that sleep, and leaves nothing behind.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::{Api, Client, api::ListParams};
 use notafter::{
     error::{Error, Result},
     guardian::Guard,
     pki::Validity,
     run::RunFolder,
-    runtime::kubernetes::{self, API_PORT, CONTROL_PLANE, Kubernetes, Spec},
+    runtime::kubernetes::{self, API_PORT, CONTROL_PLANE, Kubernetes, Spec, look},
     suite::Suite,
     testing::{self, Trial},
 };
 use testcontainers::bollard::{Docker, query_parameters::ListVolumesOptions};
+use tokio::time::sleep;
 
 #[path = "common/docker.rs"]
 #[allow(dead_code, reason = "not every test needs all of it")]
@@ -22,6 +28,8 @@ mod docker;
 const LIMIT: Duration = Duration::from_mins(2);
 /// A cluster that makes no progress is not waited for as long as one that should.
 const SHORT: Duration = Duration::from_secs(10);
+/// Between two looks at something that is about to happen.
+const LOOK: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_hours(1);
 /// What `kubeadm certs check-expiration` calls the certificates of a control plane.
 const KNOWN: [&str; 11] = [
@@ -76,9 +84,57 @@ async fn whole_life(folder: &RunFolder) -> Result<()> {
     let spec = Spec { workers: 2, validity: Validity::lasting(HOUR), patience: None };
     let cluster = kubernetes::up(&spec, folder).await?;
     cluster.whole(6, LIMIT).await?;
+    pods_wait_for_their_node(&cluster).await?;
     kubeadm_sees_each_certificate(&cluster).await?;
     controllers_that_sleep_are_seen(&cluster).await?;
     cluster.tear_down().await
+}
+
+/// Where one of three nodes takes no pods, one of three pods waits for it, and is not put beside another.
+async fn pods_wait_for_their_node(cluster: &Kubernetes) -> Result<()> {
+    let (name, client) = ("one-each", cluster.client());
+    let nodes: Api<Node> = Api::all(client.clone());
+    let node = cluster.nodes().find(|node| *node != CONTROL_PLANE).expect("there are workers");
+    nodes.cordon(node).await.map_err(failed)?;
+    look::create(client, name, 3).await.map_err(Error::new)?;
+    let waited = until(async || one_waits(client, name).await).await;
+    nodes.uncordon(node).await.map_err(failed)?;
+    waited?;
+    until(async || look::is_available(client, "default", name).await).await?;
+    look::remove(client, name).await.map_err(Error::new)
+}
+
+/// The scheduler has looked at all three pods of a Deployment, and found no node for one.
+async fn one_waits(client: &Client, name: &str) -> std::result::Result<(), String> {
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let listed =
+        pods.list(&ListParams::default().labels(&format!("app={name}"))).await.map_err(look::words)?;
+    let conditions = listed.items.iter().filter_map(|pod| pod.status.as_ref()?.conditions.as_ref()).flatten();
+    let mut scheduled: Vec<&str> = conditions
+        .filter(|condition| condition.type_ == "PodScheduled")
+        .map(|condition| condition.status.as_str())
+        .collect();
+    scheduled.sort_unstable();
+    match scheduled[..] {
+        ["False", "True", "True"] => Ok(()),
+        _ => Err(format!("whether pods of {name} were scheduled: {scheduled:?}, not all but one")),
+    }
+}
+
+/// Waits until it is so.
+async fn until(mut it: impl AsyncFnMut() -> std::result::Result<(), String>) -> Result<()> {
+    let end = Instant::now() + LIMIT;
+    while let Err(why) = it().await {
+        if Instant::now() > end {
+            return Err(Error::new(format!("after {} s: {why}", LIMIT.as_secs())));
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+fn failed(error: kube::Error) -> Error {
+    Error::new(look::words(error))
 }
 
 async fn kubeadm_sees_each_certificate(cluster: &Kubernetes) -> Result<()> {

@@ -106,8 +106,10 @@ pub async fn is_available(client: &Client, namespace: &str, name: &str) -> Resul
     Err(format!("{available} of {wanted} pods are available, {made} were made"))
 }
 
-/// Makes a Deployment of so many pods that answer with their names, as far apart as they can be, and a Service
-/// in front of them. What is there already is left as it is.
+/// Makes a Deployment of so many pods that answer with their names, spread evenly over all nodes, and a Service in
+/// front of them. A pod waits for a node that takes none at the moment: one that has just become ready is still
+/// tainted for a while, and pods that went elsewhere would all be lost with that one node. What is there already is
+/// left as it is.
 ///
 /// # Errors
 /// Why one cannot be made.
@@ -289,7 +291,7 @@ fn answering(name: &str, pods: u32) -> Value {
                     "topologySpreadConstraints": [{
                         "maxSkew": 1,
                         "topologyKey": "kubernetes.io/hostname",
-                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "whenUnsatisfiable": "DoNotSchedule",
                         "labelSelector": {"matchLabels": labels},
                     }],
                     "containers": [{
