@@ -121,7 +121,8 @@ async fn write(State(it): It) -> Answer<Value> {
     if it.settings.acknowledges_early {
         lock(&it.acknowledged).insert(number, (sent, unix_us()));
         // Whatever comes of it, nobody will hear.
-        let _ = it.ask("/v3/kv/put", &body).await;
+        let it = Arc::clone(&it);
+        tokio::spawn(async move { it.ask("/v3/kv/put", &body).await });
         return Ok(Json(json!({ "number": number })));
     }
     it.ask("/v3/kv/put", &body).await?;
