@@ -26,5 +26,5 @@ pub use issuer::Issuer;
 pub use mount::{Files, Manner, Mark, write_files};
 pub use parsed::leaf_of;
 pub(crate) use parsed::{common_name_of, leaf};
-pub(crate) use text::hex;
+pub(crate) use text::{hex, pem};
 pub use validity::Validity;

@@ -25,7 +25,7 @@ use crate::{
 pub use self::cluster::Cluster;
 use self::{
     cluster::{Place, Pod},
-    layout::{launch, lay_out, observer},
+    layout::{issuer_folder, launch, lay_out, observer},
 };
 pub use crate::supervise::Order;
 

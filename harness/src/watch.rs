@@ -197,14 +197,16 @@ fn shown_by_themselves<'s>(
 
 /// Whose mount a client's certificate came from: `archive@mesh` is the mount of `archive` whose
 /// authority is `mesh`. A certificate may be called after what it is for, as Kubernetes has it:
-/// `front-proxy-client@front-proxy-ca` is the mount of that name. None for users, probes and strangers.
+/// `front-proxy-client@front-proxy-ca` is the mount of that name. Whoever issues for an authority and holds no
+/// certificate of it, as who signs tokens, has none but that. None for users, probes and strangers.
 fn mount_of(system: &System, client: &str) -> Option<Key> {
     let (name, authority) = client.split_once('@')?;
     let Some(service) = system.service(name) else {
         let shows = |service: &&Service| service.mounts.get(name).is_some_and(|it| it.authority == authority);
         return Some((system.services.iter().find(shows)?.name.clone(), name.to_owned()));
     };
-    let (mount, _) = service.mounts.iter().find(|(_, mount)| mount.authority == authority)?;
+    let own = service.mounts.iter().find(|(_, mount)| mount.authority == authority).map(|(mount, _)| mount);
+    let mount = own.or_else(|| service.issues.iter().find(|issued| *issued == authority))?;
     Some((name.to_owned(), mount.clone()))
 }
 
@@ -244,11 +246,12 @@ mod tests {
     fn a_certificate_is_called_after_its_service_or_after_what_it_is_for() {
         let text = r#"
             name = "one"
-            authorities = ["front-proxy-ca"]
+            authorities = ["front-proxy-ca", "service-accounts"]
             [[services]]
             name = "api"
             program = "api"
             serves = "serving"
+            issues = ["service-accounts"]
             mounts.serving.authority = "front-proxy-ca"
             mounts.front-proxy-client.authority = "front-proxy-ca"
         "#;
@@ -260,6 +263,12 @@ mod tests {
         assert!(mount("api@front-proxy-ca").is_some_and(|it| it.starts_with("api ")));
         assert_eq!(mount("front-proxy-client@mesh"), None);
         assert_eq!(mount("somebody@front-proxy-ca"), None);
+        let signer = "api@service-accounts";
+        assert_eq!(
+            mount(signer).as_deref(),
+            Some("api service-accounts"),
+            "who signs tokens has no certificate"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) fn octets(hex: &str) -> Vec<u8> {
 }
 
 /// One PEM section (RFC 7468): lines of 64 characters.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let mut text = String::with_capacity(der.len() * 4 / 3 + der.len() / 48 + 2 * label.len() + 40);
     text.extend(["-----BEGIN ", label, "-----\n"]);
     for line in der.chunks(48) {

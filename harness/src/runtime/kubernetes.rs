@@ -27,6 +27,7 @@ mod network;
 mod node;
 mod pods;
 mod shown;
+mod tokens;
 mod workload;
 
 use std::{
@@ -41,7 +42,7 @@ use testcontainers::bollard::Docker;
 
 pub(super) use self::cluster::{Nodes, Place};
 pub use self::{
-    component::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA, admin, system},
+    component::{ACCOUNTS, CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA, admin, system},
     files::Files,
 };
 use super::containers::{self, elf, engine};
@@ -160,7 +161,6 @@ async fn up_sharing(spec: &Spec, folder: &RunFolder, shared: &[(PathBuf, &str)])
         let mut files = mint(&system, &pki, &members, &member.name, spec.validity)?;
         files.extend(manifests::node(member, &component::Settings::default(), spec.patience)?);
         if member.number == 0 {
-            files.extend(files::of_accounts()?);
             files.extend(manifests::control_plane(member)?);
         }
         node::lay_out(folder, member, &members, files)?;
@@ -334,7 +334,7 @@ fn mint(system: &System, pki: &Pki, members: &[Member], node: &str, validity: Va
             files.extend(files::of_credential(slot, &credential, &user, members[0].address));
         }
         for name in &service.issues {
-            files.extend(files::of_authority(name, pki.authority(name)?.issuer().credential()));
+            files.extend(files::of_authority(name, pki.authority(name)?.issuer().credential())?);
         }
     }
     Ok(files)

@@ -74,9 +74,6 @@ pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recor
     let (containers, docker, members) = start_nodes(system, folder, &[]).await?;
     let (folder, set_up) = (folder.clone(), OnceLock::new());
     let nodes = Arc::new(Nodes { docker, folder, members, set_up });
-    for (path, text) in files::of_accounts()? {
-        node::put(&nodes.folder, CONTROL_PLANE, &path, &text)?;
-    }
     let gateway = network::gateway(&nodes.docker, &nodes.folder).await?;
     let mut making = Making::begin(system, nodes, recorder, gateway)?;
     for (index, service) in system.services.iter().enumerate() {
@@ -296,7 +293,7 @@ impl Nodes {
         issuing: &Credential,
     ) -> Result<()> {
         let (_, member) = self.member_of(service)?;
-        self.put(member, files::of_authority(authority, issuing))
+        self.put(member, files::of_authority(authority, issuing)?)
     }
 
     /// Gives a node what it needs to start its kubelet.

@@ -21,6 +21,8 @@ pub const CLUSTER_CA: &str = "kubernetes";
 pub const ETCD_CA: &str = "etcd-ca";
 /// Issues what the API server shows to aggregated APIs.
 pub const FRONT_PROXY_CA: &str = "front-proxy-ca";
+/// Signs the tokens of service accounts: a pair of keys, which whoever trusts it has without a certificate.
+pub const ACCOUNTS: &str = "service-accounts";
 /// The service that is the kubelet of a node has this before the node's name.
 const KUBELET_OF: &str = "kubelet-";
 /// The group that may do everything, as long as its binding is there.
@@ -203,6 +205,7 @@ pub fn system(workers: usize, admin: Service) -> System {
     let calls = kubelets.iter().map(|kubelet| (kubelet.name.clone(), "kubelet-client".to_owned()));
     let api = Service {
         needs: calls.chain([("etcd".into(), "etcd-client".into())]).collect(),
+        issues: vec![ACCOUNTS.into()],
         well_known: true,
         ..service("api", Component::ApiServer)
     };
@@ -221,7 +224,7 @@ pub fn system(workers: usize, admin: Service) -> System {
     services.extend(kubelets);
     services.push(admin);
     // The last one is what those show who must not get in.
-    let authorities = [ETCD_CA, FRONT_PROXY_CA, CLUSTER_CA].map(Into::into).into();
+    let authorities = [ACCOUNTS, ETCD_CA, FRONT_PROXY_CA, CLUSTER_CA].map(Into::into).into();
     System { name: "control-plane".into(), authorities, services }
 }
 

@@ -6,18 +6,23 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use rcgen::KeyPair;
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use ring::digest;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
     API_PORT, Member,
     component::{
-        CLUSTER_CA, ETCD_CA, Form, Slot, identity, identity_of_extension, is_extension, node_of, slot_of,
+        ACCOUNTS, CLUSTER_CA, ETCD_CA, Form, Slot, identity, identity_of_extension, is_extension, node_of,
+        slot_of,
     },
 };
 use crate::{
-    error::{Context, Result},
-    pki::{Credential, Pki},
+    error::{Context, Error, Result},
+    pki::{Credential, Pki, pem},
     system::System,
 };
 
@@ -90,8 +95,17 @@ pub(super) fn of_credential(slot: &Slot, credential: &Credential, user: &str, ap
 }
 
 /// The certificate and the key of an authority, and beside it whom everybody trusts. `kubeadm` takes the first of
-/// those for the certificate.
-pub(super) fn of_authority(name: &str, issuing: &Credential) -> Files {
+/// those for the certificate. Of the one that signs tokens there are keys only: the API server takes a token for
+/// good that any of the public ones has signed.
+pub(super) fn of_authority(name: &str, issuing: &Credential) -> Result<Files> {
+    if name == ACCOUNTS {
+        let trusted = issuing.bundle_der().context(|| format!("the bundle of {name}"))?;
+        let public = trusted.iter().map(|der| Ok(pem("PUBLIC KEY", &public_key(der)?)));
+        return Ok(Files::from([
+            (authority_path(name, "key"), issuing.key_pem().to_owned()),
+            (authority_path(name, "pub"), public.collect::<Result<String>>()?),
+        ]));
+    }
     let mut files = Files::from([
         (authority_path(name, "crt"), issuing.bundle_pem().to_owned()),
         (authority_path(name, "key"), issuing.key_pem().to_owned()),
@@ -99,22 +113,27 @@ pub(super) fn of_authority(name: &str, issuing: &Credential) -> Files {
     if name == CLUSTER_CA {
         files.insert(SIGNER.into(), issuing.chain_pem().to_owned());
     }
-    files
+    Ok(files)
 }
 
-/// The pair of keys that signs the tokens of service accounts.
-pub(super) fn of_accounts() -> Result<Files> {
-    let pair = KeyPair::generate().context(|| "cannot mint the key of service accounts".into())?;
-    Ok(Files::from([
-        (format!("{KUBERNETES}/pki/sa.key"), pair.serialize_pem()),
-        (format!("{KUBERNETES}/pki/sa.pub"), pair.public_key_pem()),
-    ]))
+/// By what a token names the key that signed it, its `kid`: what an API server makes of the public key.
+pub(super) fn key_id(issuing: &Credential) -> Result<String> {
+    let chain = issuing.chain_der();
+    let own = chain.first().ok_or_else(|| Error::new("an issuer without a certificate"))?;
+    Ok(URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &public_key(own)?)))
+}
+
+/// The public key of a certificate, as it is written down alone (RFC 5280, `SubjectPublicKeyInfo`).
+fn public_key(certificate: &[u8]) -> Result<Vec<u8>> {
+    let (_, read) = X509Certificate::from_der(certificate).context(|| "cannot read a certificate".into())?;
+    Ok(read.public_key().raw.to_vec())
 }
 
 fn authority_path(name: &str, extension: &str) -> String {
     let path = match name {
         CLUSTER_CA => "ca",
         ETCD_CA => "etcd/ca",
+        ACCOUNTS => "sa",
         other => other,
     };
     format!("{KUBERNETES}/pki/{path}.{extension}")
@@ -193,9 +212,7 @@ mod tests {
         let system = component::system(0, component::admin("admin", "admin"));
         let pki = authorities(&system, &members).expect("random bytes");
         let year = Validity::lasting(Duration::from_hours(365 * 24));
-        let mut files = mint(&system, &pki, &members, CONTROL_PLANE, year).expect("ASCII");
-        files.extend(of_accounts().expect("random bytes"));
-        files
+        mint(&system, &pki, &members, CONTROL_PLANE, year).expect("ASCII")
     }
 
     fn subject_and_issuer(pem: &str) -> (String, String) {
@@ -232,11 +249,30 @@ mod tests {
     fn who_signs_is_one_certificate_and_the_first_of_those_who_are_trusted() {
         let old = crate::pki::Authority::root(CLUSTER_CA).expect("an authority");
         let new = old.successor(crate::pki::Overlap::TrustBoth).expect("another");
-        let files = of_authority(CLUSTER_CA, new.issuer().credential());
+        let files = of_authority(CLUSTER_CA, new.issuer().credential()).expect("keys");
         let (signer, trusted) = (&files[SIGNER], &files["/etc/kubernetes/pki/ca.crt"]);
         let count = |pem: &str| pem.matches("BEGIN CERTIFICATE").count();
         assert_eq!((count(signer), count(trusted)), (1, 2));
         assert_eq!(subject_and_issuer(signer), subject_and_issuer(trusted));
+    }
+
+    #[test]
+    fn tokens_are_signed_with_the_new_key_and_the_old_one_is_trusted_beside_it_while_there_is_an_overlap() {
+        let keys = |authority: &crate::pki::Authority| {
+            let credential = authority.issuer().credential().clone();
+            let files = of_authority(ACCOUNTS, &credential).expect("keys");
+            let [signing, public] =
+                ["key", "pub"].map(|it| files[&format!("{KUBERNETES}/pki/sa.{it}")].clone());
+            let signing = rcgen::KeyPair::from_pem(&signing).expect("a key").public_key_pem();
+            (signing.replace('\r', ""), public, key_id(&credential).expect("a name"))
+        };
+        let old = crate::pki::Authority::root(ACCOUNTS).expect("an authority");
+        let mut new = old.successor(crate::pki::Overlap::TrustBoth).expect("another");
+        let ((old_key, old_public, old_id), (new_key, both, new_id)) = (keys(&old), keys(&new));
+        assert_eq!((&old_public, old_id != new_id), (&old_key, true));
+        assert_eq!(both, format!("{new_key}{old_key}"));
+        new.end_overlap().expect("a bundle");
+        assert_eq!(keys(&new), (new_key.clone(), new_key, new_id));
     }
 
     #[test]

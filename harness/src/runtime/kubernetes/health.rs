@@ -15,12 +15,19 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Nodes, component::Component, shown::Shown};
+use super::{
+    CONTROL_PLANE, Nodes, SUPER_ADMIN, access,
+    component::{ACCOUNTS, Component},
+    files, node,
+    shown::Shown,
+    tokens,
+};
 use crate::{
     foreign,
     history::Leaf,
     pki::Credential,
     profile::{Client, Protocol},
+    runtime::issuer_folder,
     service::Status,
     system::System,
 };
@@ -57,6 +64,7 @@ impl Watcher {
 
     async fn watch(mut self, say: watch::Sender<Status>) {
         let mut shown = Shown::default();
+        let mut asking = None;
         loop {
             let start = *self.runs.borrow_and_update();
             let mut runs = self.runs.clone();
@@ -69,6 +77,12 @@ impl Watcher {
             };
             let clients = if self.component == Component::ApiServer {
                 shown.read(&self.nodes, &self.system);
+                if status.ready
+                    && let Some(leaf) = self.signs(&mut asking).await
+                {
+                    let signer = format!("{}@{ACCOUNTS}", self.service);
+                    shown.clients.insert(signer, BTreeMap::from([(self.address, leaf)]));
+                }
                 shown.clients.clone()
             } else {
                 BTreeMap::new()
@@ -134,6 +148,22 @@ impl Watcher {
         }
         status.ready = status.waits_for.is_empty();
         status
+    }
+
+    /// The key that signs tokens, if it is the one that was installed. Whoever asks keeps the connection as long as it
+    /// works.
+    async fn signs(&self, asking: &mut Option<kube::Client>) -> Option<Leaf> {
+        let folder = self.nodes.folder.service(&self.service);
+        let installed = Credential::read(&issuer_folder(&folder, ACCOUNTS)).ok()?;
+        let client = if let Some(client) = asking.take() {
+            client
+        } else {
+            let conf = node::on_host(&self.nodes.folder, CONTROL_PLANE, SUPER_ADMIN).ok()?;
+            access::client(&conf).await.ok()?
+        };
+        let in_use = timeout(LIMIT, tokens::key_in_use(&client)).await.ok()?.ok()?;
+        *asking = Some(client);
+        (files::key_id(&installed).ok()? == in_use).then(|| installed.leaf().clone())
     }
 
     /// The certificate that is presented; what is wrong with the answer goes to the status.
