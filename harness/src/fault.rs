@@ -8,6 +8,7 @@ mod flaw;
 mod restart;
 mod revocation;
 mod rotation;
+mod signing;
 mod which;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ pub use flaw::{Flaw, flawed};
 pub use restart::{rolled_out, withheld};
 pub use revocation::{revoked, stale_list};
 pub use rotation::{renewed, replaced_at_once, rotated, rotated_in_turn, rotated_restarting};
+pub use signing::{signing_key_replaced, signing_key_rotated};
 pub use which::Which;
 
 use crate::{

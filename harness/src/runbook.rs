@@ -96,6 +96,15 @@ pub enum Step {
         /// The path, beginning with a slash.
         path: String,
     },
+    /// Ask a service to restart what nobody else has charge of, as somebody who works with the system: `POST path`.
+    AskForRestart {
+        /// What people call it.
+        title: String,
+        /// Who is asked.
+        service: String,
+        /// The path, beginning with a slash.
+        path: String,
+    },
 }
 
 impl Runbook {
@@ -153,7 +162,10 @@ impl Step {
             | Self::Renew { .. }
             | Self::RenewWithWrongKey { .. } => StepKind::Rotate,
             Self::SetClock { .. } => StepKind::SetClock,
-            Self::RestartEach { .. } | Self::RestartAll { .. } | Self::TryOrders { .. } => StepKind::Restart,
+            Self::RestartEach { .. }
+            | Self::RestartAll { .. }
+            | Self::TryOrders { .. }
+            | Self::AskForRestart { .. } => StepKind::Restart,
             Self::Ask { .. } => StepKind::RecoveryRun,
         }
     }
@@ -175,7 +187,9 @@ impl Step {
             Self::RestartEach { services } => starting::restart_each(context, services).await,
             Self::RestartAll { services } => starting::restart_all(context, services).await,
             Self::TryOrders { orders, think } => starting::try_orders(context, orders, think.0).await,
-            Self::Ask { service, path, .. } => ask(context, service, path).await,
+            Self::Ask { service, path, .. } | Self::AskForRestart { service, path, .. } => {
+                ask(context, service, path).await
+            }
         }
     }
 }
@@ -184,7 +198,9 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Identify => write!(f, "identify the certificates that ended or are about to"),
-            Self::Wait { title, .. } | Self::Ask { title, .. } => f.write_str(title),
+            Self::Wait { title, .. } | Self::Ask { title, .. } | Self::AskForRestart { title, .. } => {
+                f.write_str(title)
+            }
             Self::Rotate { service } => write!(f, "reissue and install the certificate of {service}"),
             Self::RenewAuthority { authority } => {
                 write!(f, "give a good issuing CA to whoever issues for authority {authority}")

@@ -198,7 +198,7 @@ fn is_at_a_door(system: &System, service: &Service, mount: &str) -> bool {
 }
 
 /// Whoever issues for the authority gets its issuing CA, with the bundle to hand out.
-fn hand_over(context: &Context, authority: &Authority) -> Result<()> {
+pub(super) fn hand_over(context: &Context, authority: &Authority) -> Result<()> {
     let issues = |issued: &String| issued == authority.name();
     for service in context.system().own().filter(|service| service.issues.iter().any(issues)) {
         let was = context.cluster.issuer(&service.name, authority.name())?;

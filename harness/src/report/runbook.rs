@@ -216,7 +216,18 @@ fn told_of_mounts(system: &System, step: &Step) -> Told {
             expect: "a line `... is ready` for each.".into(),
         },
         Step::TryOrders { orders, .. } => try_orders(orders),
-        Step::Ask { service, path, .. } => ask(system, service, path),
+        Step::Ask { service, path, .. } => Told {
+            purpose: format!(
+                "{service} does again what was missed. It may take a while, and asking twice does no harm."
+            ),
+            commands: ask(system, service, path),
+            expect: "an answer that says how much was done. An error says why; nothing is lost by it.".into(),
+        },
+        Step::AskForRestart { service, path, .. } => Told {
+            purpose: format!("{service} restarts them, and answers when all are there again."),
+            commands: ask(system, service, path),
+            expect: "an answer that says what was replaced. An error says what is not there yet.".into(),
+        },
     }
 }
 
@@ -388,25 +399,20 @@ fn try_orders(orders: &[Vec<String>]) -> Told {
     }
 }
 
-fn ask(system: &System, name: &str, path: &str) -> Told {
-    // As somebody who calls it; nobody does: with what it shows itself, which is good for a client, too.
+/// `POST` to a service, as somebody who calls it.
+fn ask(system: &System, name: &str, path: &str) -> String {
+    // Where nobody calls it: with what it shows itself, which is good for a client, too.
     let hop = system.hops().into_iter().find(|hop| hop.server == name);
     let own = system.service(name).map(|service| (name.to_owned(), service.serves.clone()));
     let (client, mount) = hop.map(|hop| (hop.client, hop.mount)).or(own).unwrap_or_default();
     let folder = quote::command([format!("services/{client}/credentials/{mount}")]);
     let url = quote::command([format!("https://{name}:{TLS_PORT}{path}")]);
     let name = quote::command([name]);
-    Told {
-        purpose: format!(
-            "{name} does again what was missed. It may take a while, and asking twice does no harm."
-        ),
-        commands: format!(
-            "it=$(address {name})\n(cd \"$RUN\"/{folder} && curl -sSf --resolve {name}:{TLS_PORT}:\"${{it%:*}}\" \\\n  \
-             --cacert {BUNDLE_FILE} --cert {CHAIN_FILE} --key {KEY_FILE} \\\n  \
-             -H 'content-type: application/json' -d '{{}}' {url})\n"
-        ),
-        expect: "an answer that says how much was done. An error says why; nothing is lost by it.".into(),
-    }
+    format!(
+        "it=$(address {name})\n(cd \"$RUN\"/{folder} && curl -sSf --resolve {name}:{TLS_PORT}:\"${{it%:*}}\" \\\n  \
+         --cacert {BUNDLE_FILE} --cert {CHAIN_FILE} --key {KEY_FILE} \\\n  \
+         -H 'content-type: application/json' -d '{{}}' {url})\n"
+    )
 }
 
 /// A loop over services.
