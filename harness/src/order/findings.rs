@@ -45,8 +45,8 @@ pub struct Flaky {
 }
 
 impl Findings {
-    /// What these tell of a system.
-    pub fn of(system: &System, tried: &[Tried]) -> Self {
+    /// What these tell of a system, in which these come first, always: whoever chose that knows why.
+    pub fn of(system: &System, tried: &[Tried], first: &[String]) -> Self {
         let names: Vec<String> = system.services.iter().map(|service| service.name.clone()).collect();
         let number = |name: &str| names.iter().position(|one| one == name);
         let needs = |name: &str| {
@@ -60,7 +60,8 @@ impl Findings {
         let snapshots = snapshots.collect();
         let deadlocks = deadlocks(&names, tried, &precedences);
         let edges: Vec<(usize, usize)> = precedences.proven.iter().map(|one| (one.first, one.then)).collect();
-        let given: Order = (0..names.len()).collect();
+        let rest = (0..names.len()).filter(|one| !first.contains(&names[*one]));
+        let given: Order = first.iter().filter_map(|name| number(name)).chain(rest).collect();
         let broken = precedences.unexplained.iter().any(|one| !one.ever_up);
         let order = if broken { None } else { sorted(&given, &edges).ok() };
         Self { names, precedences, flaky, deadlocks, order, snapshots }
@@ -168,4 +169,24 @@ fn deadlocks(names: &[String], tried: &[Tried], precedences: &Precedences) -> Ve
     };
     let pairs = never.iter().flat_map(|a| never.range(a + 1..).map(move |b| (*a, *b)));
     pairs.filter(|(a, b)| waits(*a, *b) && waits(*b, *a)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_that_follows_begins_with_those_that_always_come_first() {
+        let service = |name: &str| {
+            format!(
+                "[[services]]\nname = \"{name}\"\nprogram = \"a\"\nserves = \"w\"\nmounts.w.authority = \"mesh\"\n"
+            )
+        };
+        let services: String = ["etcd", "api", "kubelet"].map(service).concat();
+        let text = format!("name = \"one\"\nauthorities = [\"mesh\"]\n{services}");
+        let system = System::from_toml(&text, "test").expect("a system");
+        let order = |first: &[String]| Findings::of(&system, &[], first).order;
+        assert_eq!(order(&["kubelet".into()]), Some(vec![2, 0, 1]));
+        assert_eq!(order(&[]), Some(vec![0, 1, 2]));
+    }
 }

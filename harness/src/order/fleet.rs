@@ -113,7 +113,7 @@ impl Trials {
             _ = interrupt.wait_for(|stop| *stop) => Err(Error::interrupted()),
         };
         let tried = field.tried();
-        let findings = Findings::of(&self.system, &tried);
+        let findings = Findings::of(&self.system, &tried, &self.choice.first);
         let histories = field.beds.iter().map(Bed::history).collect();
         let given_back = join_all(field.beds.into_iter().map(Bed::give_back)).await;
         let (mut folders, mut error) = (Vec::new(), None);
@@ -260,7 +260,7 @@ impl Field<'_> {
     }
 
     fn findings(&self) -> Findings {
-        Findings::of(&self.trials.system, &self.tried())
+        Findings::of(&self.trials.system, &self.tried(), &self.trials.choice.first)
     }
 }
 

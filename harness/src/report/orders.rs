@@ -350,7 +350,7 @@ services = [
 
     fn reported(tried: Vec<Tried>, report: impl FnOnce(&Orders<'_>) -> String) -> String {
         let system = System::from_toml(SYSTEM, "test").expect("a system");
-        let findings = Findings::of(&system, &tried);
+        let findings = Findings::of(&system, &tried, &[]);
         let outcome = Outcome {
             tried,
             findings,

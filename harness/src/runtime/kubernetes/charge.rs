@@ -48,10 +48,28 @@ pub(super) struct Charge {
     /// Which start of it runs, from 1; 0 if none does.
     pub running: watch::Sender<u32>,
     pub starts: u32,
-    /// How often its manifest was put there.
+    /// How often its manifest was put there, or its node told to go on.
     pub put: u32,
     /// Whether somebody asked it to end.
     pub asked: bool,
+}
+
+/// How a component is ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// As people stop it.
+    Asked,
+    /// Without warning.
+    Killed,
+}
+
+impl Manner {
+    fn signal(self) -> &'static str {
+        match self {
+            Self::Asked => "-TERM",
+            Self::Killed => "-KILL",
+        }
+    }
 }
 
 impl Charge {
@@ -83,7 +101,8 @@ impl Charge {
     ) -> Result<()> {
         match order {
             Order::Start => self.begin(),
-            Order::Stop | Order::End => self.end(saw, changed).await,
+            Order::Stop => self.end(Manner::Asked, saw, changed).await,
+            Order::End => self.end(Manner::Killed, saw, changed).await,
             // Whoever is ended alone is started again by its kubelet, at first at once. Without its manifest a
             // kubelet first takes the pod away from the API, and if that needs the pod, both wait for the other.
             Order::Restart if self.component != Component::Kubelet && self.runs() => {
@@ -96,7 +115,7 @@ impl Charge {
                 self.ended(END_LIMIT, saw, changed).await
             }
             Order::Restart => {
-                self.end(saw, changed).await?;
+                self.end(Manner::Asked, saw, changed).await?;
                 if self.component == Component::Kubelet {
                     // It has a kubeconfig of this service, and its node starts it again.
                     let _ = self.signal_to("-TERM", PROXY).await;
@@ -114,11 +133,10 @@ impl Charge {
     fn begin(&mut self) -> Result<()> {
         let member = &self.nodes.members[self.member];
         if self.component == Component::Kubelet {
-            let held = self.held();
-            if held.exists() {
-                return fs::remove_file(&held).context(|| format!("cannot remove {}", held.display()));
-            }
-            return self.nodes.begin(self.member, &self.settings);
+            remove(&self.held())?;
+            self.put += 1;
+            // From the second time on its node has what it needs.
+            return if self.put == 1 { self.nodes.begin(self.member, &self.settings) } else { Ok(()) };
         }
         if self.settings.audits {
             node::put(&self.nodes.folder, &member.name, manifests::AUDIT, manifests::AUDIT_POLICY)?;
@@ -132,25 +150,28 @@ impl Charge {
     /// Ends it, and waits for that.
     async fn end(
         &mut self,
+        manner: Manner,
         saw: &mut mpsc::UnboundedReceiver<Saw>,
         changed: &mut impl FnMut(ProcessChange),
     ) -> Result<()> {
         let runs = self.runs();
         if self.component == Component::Kubelet {
             let held = self.held();
-            fs::write(&held, "").context(|| format!("cannot write {}", held.display()))?;
+            let above = held.parent().unwrap_or(&held);
+            let written = fs::create_dir_all(above).and_then(|()| fs::write(&held, ""));
+            written.context(|| format!("cannot write {}", held.display()))?;
             if runs {
-                self.signal("-TERM").await?;
+                self.signal(manner.signal()).await?;
             }
         } else {
             let member = &self.nodes.members[self.member];
             let path = manifests::path_of(self.component.program());
             let manifest = node::on_host(&self.nodes.folder, &member.name, &path)?;
-            match fs::remove_file(&manifest) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).context(|| format!("cannot remove {}", manifest.display()));
-                }
-                _ => {}
+            remove(&manifest)?;
+            // Where its kubelet is ended with it, nobody else would.
+            if manner == Manner::Killed && runs {
+                // It may have ended by now.
+                let _ = self.signal(manner.signal()).await;
             }
         }
         self.ended(END_LIMIT, saw, changed).await
@@ -218,6 +239,16 @@ impl Charge {
     fn held(&self) -> PathBuf {
         let member = &self.nodes.members[self.member];
         self.nodes.folder.service(&member.name).join(HELD).join(self.component.program())
+    }
+}
+
+/// Removes a file. One that is not there is none to remove.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 
