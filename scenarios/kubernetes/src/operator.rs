@@ -15,7 +15,7 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::StatusCode,
-    routing::get,
+    routing::{get, post},
 };
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::{
@@ -35,10 +35,19 @@ use crate::{access, extension::GREETING};
 
 /// The Deployment whose pods are there all the time, one for each node.
 const STANDING: &str = "standing";
+/// Where he is asked to replace whoever holds a token.
+pub const FRESH_TOKENS: &str = "/v1/fresh-tokens";
+/// The Deployment that is cluster DNS, and where it is.
+const DNS: &str = "coredns";
+const SYSTEM: &str = "kube-system";
+/// How long its new pod may take, on a machine that is busy.
+const REPLACED: Duration = Duration::from_mins(1);
 /// Where they answer on every node to those outside.
 const OUTSIDE: u16 = 30_080;
 /// How long a new Deployment may take to become available, on a machine that is busy.
 const DEPLOYED: Duration = Duration::from_secs(10);
+/// How long it may take until a new Service is known everywhere.
+const FOUND: Duration = Duration::from_secs(4);
 /// Between two looks at what kubelets ask for.
 const APPROVED: Duration = Duration::from_millis(500);
 /// Between two looks at something that is about to happen.
@@ -52,13 +61,15 @@ pub struct Settings {
     pub nodes: u32,
     /// Whether the cluster has an extension, whose API is asked as well.
     pub extended: bool,
+    /// Whether he asks for new Services by name.
+    pub named: bool,
     /// Whether he approves what kubelets ask for to present: no controller of Kubernetes does.
     pub approves_serving: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { nodes: 1, extended: false, approves_serving: false }
+        Self { nodes: 1, extended: false, named: false, approves_serving: false }
     }
 }
 
@@ -67,7 +78,7 @@ impl Default for Settings {
 pub struct Operator {
     service: Arc<Service>,
     settings: Settings,
-    tasks: [Task; 8],
+    tasks: [Task; 9],
 }
 
 /// Something that is done again and again.
@@ -120,6 +131,7 @@ impl Role for Operator {
             Task::new("exec", 250, 5),
             Task::new("traffic", 100, 5),
             Task::new("extension", 250, 5),
+            Task::new("names", 500, 10),
         ];
         for task in &tasks {
             task.ended(Err("not tried yet".into()));
@@ -128,11 +140,14 @@ impl Role for Operator {
     }
 
     fn router(self: Arc<Self>) -> Router {
-        Router::new().route("/v1/{task}", get(works)).with_state(self)
+        Router::new()
+            .route("/v1/{task}", get(works))
+            .route(FRESH_TOKENS, post(give_fresh_tokens))
+            .with_state(self)
     }
 
     async fn work(self: Arc<Self>) {
-        let [api, nodes, deploy, service, logs, exec, traffic, extension] = &self.tasks;
+        let [api, nodes, deploy, service, logs, exec, traffic, extension, names] = &self.tasks;
         let count = self.settings.nodes;
         let it = &*self;
         let own = async {
@@ -147,6 +162,11 @@ impl Role for Operator {
                 exec.repeat(async |_| look::exec_works(&access::client(&it.service).await?, STANDING).await),
                 traffic
                     .repeat(async |_| look::answers_outside(access::api(&it.service)?.ip(), OUTSIDE).await),
+                async {
+                    if it.settings.named {
+                        names.repeat(|number| it.name(number)).await;
+                    }
+                },
             );
         };
         let extended = async {
@@ -177,6 +197,24 @@ async fn works(State(it): State<Arc<Operator>>, Path(name): Path<String>) -> Ans
     let task = task.ok_or_else(|| Failure::missing(format!("no task `{name}`")))?;
     task.last().map_err(|why| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
     Ok(Json(json!({ "works": name })))
+}
+
+/// Has pods replaced that hold a token: cluster DNS does, which asks the API server with it for every new Service.
+async fn give_fresh_tokens(State(it): State<Arc<Operator>>) -> Answer<Value> {
+    let done = async {
+        let client = access::client(&it.service).await?;
+        look::roll_out_again(&client, SYSTEM, DNS).await?;
+        let until = Instant::now() + REPLACED;
+        while let Err(why) = look::is_rolled_out(&client, SYSTEM, DNS).await {
+            if Instant::now() > until {
+                return Err(format!("{DNS} after {} s: {why}", REPLACED.as_secs()));
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    };
+    done.await.map_err(|why| Failure::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
+    Ok(Json(json!({ "replaced": DNS })))
 }
 
 /// Approves every request of a kubelet for a certificate to present. That a node asks for itself only is seen to by
@@ -235,6 +273,24 @@ impl Operator {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// A pod asks for a new Service by its name: for the one that was made with the last try, because whoever asks too
+    /// early is told for a while that there is none. It is removed then.
+    async fn name(&self, number: u64) -> Result<(), String> {
+        let client = access::client(&self.service).await?;
+        look::front(&client, &format!("name-{number}"), STANDING).await?;
+        let Some(before) = number.checked_sub(1).map(|before| format!("name-{before}")) else {
+            return Err("no new Service yet".into());
+        };
+        let until = Instant::now() + FOUND;
+        let asked = loop {
+            match look::answers_by_name(&client, STANDING, &before).await {
+                Err(_) if Instant::now() < until => sleep(LOOK).await,
+                done => break done,
+            }
+        };
+        asked.and(look::remove_front(&client, &before).await)
     }
 
     /// A new Deployment becomes available. It is removed with the next try.

@@ -6,6 +6,7 @@ mod extension;
 mod incident;
 mod kubelets;
 mod renewal;
+mod tokens;
 
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub fn templates() -> Vec<Template> {
         kubelets::templates(),
         renewal::templates(),
         authority::templates(),
+        tokens::templates(),
         extension::templates(),
         incident::templates(),
     ];
@@ -50,6 +52,7 @@ pub fn zoo() -> Vec<Specimen> {
         kubelets::zoo(),
         renewal::zoo(),
         authority::zoo(),
+        tokens::zoo(),
         extension::zoo(),
         incident::zoo(),
     ];

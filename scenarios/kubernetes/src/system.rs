@@ -54,6 +54,14 @@ pub fn serving_unapproved() -> System {
     serving_renewing().with("operator", "approves_serving", false)
 }
 
+/// The same, where the operator asks for new Services by name.
+pub fn named() -> System {
+    system().with("operator", "named", true)
+}
+
+/// What users do beside [`OPERATIONS`] there.
+pub const NAMES: &str = "names";
+
 /// What an extension presents, and whom it lets in.
 pub const SERVING: &str = "serving";
 /// What users do beside [`OPERATIONS`] where there is one.
@@ -94,6 +102,11 @@ pub fn users_of_extended() -> Workload {
     asking(&[&OPERATIONS[..], &[EXTENDED]].concat())
 }
 
+/// The same, where the operator asks for new Services by name.
+pub fn users_of_named() -> Workload {
+    asking(&[&OPERATIONS[..], &[NAMES]].concat())
+}
+
 fn asking(operations: &[&str]) -> Workload {
     let operation = |name: &&str| Operation {
         name: (*name).into(),
@@ -113,7 +126,7 @@ mod tests {
     #[test]
     fn each_system_makes_sense_and_survives_toml() {
         let renewing = [renewing(), unapproved(), serving_renewing(), serving_unapproved()];
-        for system in renewing.into_iter().chain([system(), extended()]) {
+        for system in renewing.into_iter().chain([system(), named(), extended()]) {
             system.validate().expect("valid");
             assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
         }

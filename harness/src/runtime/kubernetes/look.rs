@@ -115,14 +115,71 @@ pub async fn is_available(client: &Client, namespace: &str, name: &str) -> Resul
 /// Why one cannot be made.
 pub async fn create(client: &Client, name: &str, pods: u32) -> Result<(), String> {
     put::<Deployment>(&Api::namespaced(client.clone(), NAMESPACE), &answering(name, pods)).await?;
+    front(client, name, name).await
+}
+
+/// Makes a Service of this name in front of the pods of a Deployment. What is there already is left as it is.
+///
+/// # Errors
+/// Why it cannot be made.
+pub async fn front(client: &Client, name: &str, deployment: &str) -> Result<(), String> {
     put::<Service>(
         &Api::namespaced(client.clone(), NAMESPACE),
         &json!({
             "metadata": {"name": name},
-            "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
+            "spec": {"selector": {"app": deployment}, "ports": [{"port": 80, "targetPort": 8080}]},
         }),
     )
     .await
+}
+
+/// Removes a Service. One that is not there is none to remove.
+///
+/// # Errors
+/// Why it cannot be removed.
+pub async fn remove_front(client: &Client, name: &str) -> Result<(), String> {
+    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+    match services.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(why)) if why.is_not_found() => Ok(()),
+        done => done.map(drop).map_err(words),
+    }
+}
+
+/// A pod of a Deployment asks for a Service by its DNS name, and is answered.
+///
+/// # Errors
+/// Why nobody answers.
+pub async fn answers_by_name(client: &Client, deployment: &str, name: &str) -> Result<(), String> {
+    let pods = pods(client, deployment).await?;
+    let url = format!("http://{name}.{NAMESPACE}.svc.cluster.local/");
+    exec(client, &first(&pods, deployment)?.pod, &["/pause", "get", &url]).await.map(drop)
+}
+
+/// Has every pod of a Deployment replaced by a new one, as `kubectl rollout restart` has.
+///
+/// # Errors
+/// Why it cannot be asked for.
+pub async fn roll_out_again(client: &Client, namespace: &str, name: &str) -> Result<(), String> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    api.restart(name).await.map(drop).map_err(words)
+}
+
+/// Every pod of a Deployment is as it is wanted now, and available, and there is no other one.
+///
+/// # Errors
+/// How many are.
+pub async fn is_rolled_out(client: &Client, namespace: &str, name: &str) -> Result<(), String> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let one = api.get(name).await.map_err(words)?;
+    let wanted = one.spec.and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = one.status.unwrap_or_default();
+    let is_seen = status.observed_generation >= one.metadata.generation;
+    let [new, available, all] =
+        [status.updated_replicas, status.available_replicas, status.replicas].map(Option::unwrap_or_default);
+    if is_seen && [new, available, all] == [wanted; 3] {
+        return Ok(());
+    }
+    Err(format!("{new} of {wanted} pods are new, {available} of {all} are available"))
 }
 
 /// Opens a port of every node to those outside of the cluster who want what a Deployment has. Where that is done
