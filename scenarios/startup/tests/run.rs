@@ -10,9 +10,14 @@ use notafter::{
 };
 use startup::{Tells, Variant};
 
+/// One of each kind of finding. Containers take four times as long, and the services are the same.
+const IN_CONTAINERS: [&str; 4] = ["in-any-order", "needs-first", "exits-without-need", "deadlock"];
+
 fn main() -> ExitCode {
     let trials = startup::variants().into_iter().flat_map(|variant| {
-        let before = [Runtime::Processes, Runtime::Containers].map(|runtime| trial(variant, runtime, false));
+        let in_containers = IN_CONTAINERS.contains(&variant.name).then_some(Runtime::Containers);
+        let runtimes = [Runtime::Processes].into_iter().chain(in_containers);
+        let before: Vec<_> = runtimes.map(|runtime| trial(variant, runtime, false)).collect();
         // A rotation is the same files in both.
         before.into_iter().chain([trial(variant, Runtime::Processes, true)])
     });
