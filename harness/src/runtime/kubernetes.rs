@@ -178,6 +178,8 @@ async fn up_sharing(spec: &Spec, folder: &RunFolder, shared: &[(PathBuf, &str)])
     Ok(cluster)
 }
 
+/// What a cluster said of its objects, in the folder of logs.
+const EVENTS: &str = "events.txt";
 /// By which a cluster is set up, before anybody has been given a right.
 const SUPER_ADMIN: &str = "/etc/kubernetes/super-admin.conf";
 
@@ -300,7 +302,7 @@ impl Kubernetes {
         let held = conditions.all(&name, pods).await;
         if held.is_err() {
             // An API that does not answer tells no events either, and that is said already.
-            let _ = access::keep_events(&self.client, &self.folder.logs().join("events.txt")).await;
+            let _ = access::keep_events(&self.client, &self.folder.logs().join(EVENTS)).await;
         }
         held
     }

@@ -33,6 +33,8 @@ const ADDON_LIMIT: Duration = Duration::from_secs(20);
 const SETTLED: Duration = Duration::from_mins(2);
 /// No single look takes longer, or what it looks at hangs.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// Nobody waits longer for evidence, which an API that is down does not give.
+const EVENTS_LIMIT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const SYSTEM: &str = "kube-system";
 const COREFILE: &str = "\
@@ -218,7 +220,7 @@ where
 /// Writes what the cluster said of its objects, a line each, oldest first, for whoever asks why.
 pub(super) async fn keep_events(client: &Client, path: &Path) -> Result<()> {
     let api: Api<Event> = Api::all(client.clone());
-    let listed = timeout(LOOK_LIMIT, api.list(&ListParams::default())).await;
+    let listed = timeout(EVENTS_LIMIT, api.list(&ListParams::default())).await;
     let listed = listed.context(|| "the API does not tell its events".into())?;
     let mut lines: Vec<String> =
         listed.context(|| "cannot list events".into())?.items.iter().map(line_of).collect();

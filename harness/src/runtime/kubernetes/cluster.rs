@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    CONTROL_PLANE, Containers, Member, SUPER_ADMIN, access,
+    CONTROL_PLANE, Containers, EVENTS, Member, SUPER_ADMIN, access,
     charge::Charge,
     component::{Component, Settings, is_extension, node_of, slot_of},
     files, health,
@@ -62,9 +62,12 @@ impl Place {
         Self { nodes, containers, tasks }
     }
 
-    /// Ends everything beside the cluster, and removes that.
+    /// Ends everything beside the cluster, and removes that. What the cluster said of its objects is kept beside the
+    /// logs.
     pub(in crate::runtime) async fn give_back(mut self) -> Result<()> {
         self.tasks.shutdown().await;
+        // An API that does not answer tells no events, and whoever asks why has the logs.
+        let _ = self.nodes.keep_events().await;
         self.containers.give_back(&self.nodes.docker).await
     }
 }
@@ -300,6 +303,11 @@ impl Nodes {
     pub(super) fn begin(&self, member: usize, settings: &Settings) -> Result<()> {
         let member = &self.members[member];
         node::lay_out(&self.folder, member, &self.members, manifests::node(member, settings, None)?)
+    }
+
+    async fn keep_events(&self) -> Result<()> {
+        let client = access::client(&node::on_host(&self.folder, CONTROL_PLANE, SUPER_ADMIN)?).await?;
+        access::keep_events(&client, &self.folder.logs().join(EVENTS)).await
     }
 
     /// What is there already is left as it is: who watches a file takes every write for a change.
