@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use notafter::order::{Choice, Strength, Trials, covering, fitting};
+use notafter::{
+    order::{Choice, Strength, Trials, covering, fitting},
+    runtime::Runtime,
+};
 
 fn main() {
     let suite = stack::suite();
@@ -14,7 +17,7 @@ fn main() {
     let runs = tempfile::tempdir().expect("a folder for the runs");
     let tokio = tokio::runtime::Runtime::new().expect("runtime");
     arrays();
-    println!("{} clusters side by side", fitting());
+    println!("{} clusters side by side", fitting(Runtime::Processes));
     for (strength, limit) in [(Strength::Three, 3.0), (Strength::Four, 15.0)] {
         let mut seconds: Vec<f64> = Vec::new();
         let mut rate: Vec<f64> = Vec::new();

@@ -182,7 +182,7 @@ pub async fn run(suite: &Suite, args: &Args) -> Result<u8> {
         runtime: args.runtime,
         only: args.replay.map(|id| id.number),
         limits: Limits { within: args.within.0, ..Limits::default() },
-        side_by_side: args.side_by_side.unwrap_or_else(fitting),
+        side_by_side: args.side_by_side.unwrap_or_else(|| fitting(args.runtime)),
         runs: args.out.clone().unwrap_or_else(|| state_folder().join("runs")),
         rerun: again(),
         watcher: Some(progress.watcher()),

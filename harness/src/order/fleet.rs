@@ -69,12 +69,16 @@ const QUESTIONS: usize = 500;
 
 /// How many clusters fit side by side: three for each core, because most of a start is waiting, and one
 /// for each 400 MB, which nine services take with everything around them. A debug build works where
-/// another one waits: there it is one for each core.
-pub fn fitting() -> usize {
+/// another one waits: there it is one for each core. One of Kubernetes is as much as two cores carry, and has some 1 GB.
+pub fn fitting(runtime: Runtime) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let memory = crate::procfs::available_kib().map_or(usize::MAX, |kib| kib / 400_000);
-    let each = if cfg!(debug_assertions) { 1 } else { 3 };
-    (each * cores).min(memory).max(1)
+    let available = crate::procfs::available_kib();
+    let (side_by_side, kib) = match runtime {
+        Runtime::Kubernetes => (cores / 2, 1_000_000),
+        Runtime::Processes | Runtime::Containers if cfg!(debug_assertions) => (cores, 400_000),
+        Runtime::Processes | Runtime::Containers => (3 * cores, 400_000),
+    };
+    side_by_side.min(available.map_or(usize::MAX, |there| there / kib)).max(1)
 }
 
 impl Trials {
@@ -86,7 +90,7 @@ impl Trials {
             choice: Choice::default(),
             only: None,
             limits: Limits::default(),
-            side_by_side: fitting(),
+            side_by_side: fitting(Runtime::Processes),
             runs: runs.into(),
             rerun: String::new(),
             watcher: None,
