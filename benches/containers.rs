@@ -243,7 +243,7 @@ fn idle(config: Config) -> u8 {
 }
 
 fn system(services: usize) -> System {
-    let mount = Mount { authority: "mesh".into(), filled: Filled::ByItself };
+    let mount = Mount { filled: Filled::ByItself, ..Mount::of("mesh") };
     let service = |number: usize| Service {
         mounts: [("main".into(), mount.clone())].into(),
         well_known: true,

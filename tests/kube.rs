@@ -81,7 +81,7 @@ async fn a_cluster_is_whole_and_leaves_nothing() -> Result<(), String> {
 }
 
 async fn whole_life(folder: &RunFolder) -> Result<()> {
-    let spec = Spec { workers: 2, validity: Validity::lasting(HOUR), patience: None };
+    let spec = Spec { workers: 2, validity: Validity::lasting(HOUR), ..Spec::default() };
     let cluster = kubernetes::up(&spec, folder).await?;
     cluster.whole(6, LIMIT).await?;
     pods_wait_for_their_node(&cluster).await?;

@@ -23,6 +23,7 @@ pub use credential::{Credential, write_bundle, write_bundle_alone};
 pub use error::PkiError;
 pub use identity::{Identity, Usage};
 pub use issuer::Issuer;
+pub(crate) use mount::read as read_files;
 pub use mount::{Files, Manner, Mark, write_files};
 pub use parsed::leaf_of;
 pub(crate) use parsed::{common_name_of, leaf};

@@ -63,6 +63,8 @@ pub enum Ability {
     RunPrograms,
     /// Run the components of Kubernetes as the services of a system.
     RunControlPlane,
+    /// Deliver TLS Secrets to the services of a system, as a kubelet does.
+    DeliverSecrets,
 }
 
 impl Ability {
@@ -87,13 +89,18 @@ impl Runtime {
 
     /// What it can do to a service.
     pub fn abilities(self) -> &'static [Ability] {
-        use Ability::{Install, Kill, MoveClock, Pause, Restart, RunControlPlane, RunInstalled, RunPrograms};
+        use Ability::{
+            DeliverSecrets, Install, Kill, MoveClock, Pause, Restart, RunControlPlane, RunInstalled,
+            RunPrograms,
+        };
         match self {
             // Both supervise real processes on this machine, so both can do the same.
             Self::Processes | Self::Containers => {
                 &[Restart, Kill, Pause, Install, MoveClock, RunInstalled, RunPrograms]
             }
-            Self::Kubernetes => &[Restart, Kill, Pause, Install, MoveClock, RunPrograms, RunControlPlane],
+            Self::Kubernetes => {
+                &[Restart, Kill, Pause, Install, MoveClock, RunPrograms, RunControlPlane, DeliverSecrets]
+            }
         }
     }
 
@@ -170,6 +177,7 @@ impl fmt::Display for Ability {
             Self::RunInstalled => "run a server that others wrote",
             Self::RunPrograms => "run the programs of a system",
             Self::RunControlPlane => "run the control plane of Kubernetes",
+            Self::DeliverSecrets => "deliver TLS Secrets",
         })
     }
 }

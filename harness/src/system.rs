@@ -206,6 +206,14 @@ impl System {
                     format!("one of: {}", join(service.mounts.keys())),
                 ));
             }
+            let written = |mount: &Mount| mount.secret && mount.filled == Filled::ByItself;
+            if let Some((mount, _)) = service.mounts.iter().find(|(_, mount)| written(mount)) {
+                return Err(nonsense(
+                    service,
+                    format!("it fills mount `{mount}` by itself, which is a Secret: nobody can write there"),
+                    "leave `filled` or `secret` away".into(),
+                ));
+            }
             let unknown = service
                 .mounts
                 .values()
@@ -336,6 +344,16 @@ mounts.workload = { authority = "mesh", filled = "by-itself" }
     fn a_mount_of_an_unknown_authority_is_refused() {
         let error = refused(&TEXT.replace("authority = \"mesh\", filled", "authority = \"mash\", filled"));
         assert!(error.contains("authority `mash`") && error.contains("`mesh`"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_said_where_it_is_one_and_is_filled_by_nobody_in_a_pod() {
+        let secret = TEXT.replace("filled = \"by-itself\"", "secret = true");
+        let system = System::from_toml(&secret, "stack.toml").expect("a system");
+        assert_eq!(System::from_toml(&system.to_toml(), "again").expect("a system"), system);
+        assert_eq!(system.to_toml().matches("secret").count(), 1);
+        let error = refused(&TEXT.replace("filled =", "secret = true, filled ="));
+        assert!(error.contains("it fills mount `workload` by itself, which is a Secret"), "{error}");
     }
 
     #[test]

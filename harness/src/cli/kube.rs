@@ -72,7 +72,8 @@ pub async fn run(args: &Args) -> Result<u8> {
 async fn hold(args: &Args, folder: &RunFolder) -> Result<Kubernetes> {
     let validity = Validity::lasting(HOUR * args.hours);
     let begin = Instant::now();
-    let cluster = kubernetes::up(&Spec { workers: args.workers, validity, patience: None }, folder).await?;
+    let cluster =
+        kubernetes::up(&Spec { workers: args.workers, validity, ..Spec::default() }, folder).await?;
     say(format_args!("the API answers after {:.1} s", begin.elapsed().as_secs_f64()));
     cluster.whole(6, LIMIT).await?;
     let nodes = cluster.nodes().collect::<Vec<_>>().join(", ");

@@ -130,7 +130,7 @@ impl Files {
 }
 
 /// Reads all files of one generation, or of a plain folder.
-pub(super) fn read(folder: &Path) -> Result<Files, PkiError> {
+pub(crate) fn read(folder: &Path) -> Result<Files, PkiError> {
     for _ in 0..ATTEMPTS {
         let before = generation(folder)?;
         let source = before.as_ref().map_or_else(|| folder.to_path_buf(), |name| folder.join(name));

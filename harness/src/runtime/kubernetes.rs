@@ -26,6 +26,7 @@ mod manifests;
 mod network;
 mod node;
 mod pods;
+mod secrets;
 mod shown;
 mod tokens;
 mod workload;
@@ -70,6 +71,9 @@ pub struct Spec {
     /// How long a kubelet waits at most before it starts again what crashed, from 1 s on; as usual, which is
     /// from 10 s to 5 min, if none.
     pub patience: Option<Duration>,
+    /// How often a kubelet looks whether what its pods have mounted was replaced; as usual, which is every minute or
+    /// so, if none.
+    pub looks: Option<Duration>,
 }
 
 /// A cluster of Kubernetes that is up. Dropped without [`Kubernetes::tear_down`] it is removed all the
@@ -98,7 +102,12 @@ struct Member {
 impl Default for Spec {
     /// Two workers, and a year, as kubeadm has it.
     fn default() -> Self {
-        Self { workers: 2, validity: Validity::lasting(Duration::from_hours(365 * 24)), patience: None }
+        Self {
+            workers: 2,
+            validity: Validity::lasting(Duration::from_hours(365 * 24)),
+            patience: None,
+            looks: None,
+        }
     }
 }
 
@@ -159,7 +168,7 @@ async fn up_sharing(spec: &Spec, folder: &RunFolder, shared: &[(PathBuf, &str)])
     let pki = files::authorities(&system, &members)?;
     for member in &members {
         let mut files = mint(&system, &pki, &members, &member.name, spec.validity)?;
-        files.extend(manifests::node(member, &component::Settings::default(), spec.patience)?);
+        files.extend(manifests::node(member, &component::Settings::default(), spec.patience, spec.looks)?);
         if member.number == 0 {
             files.extend(manifests::control_plane(member)?);
         }

@@ -148,12 +148,16 @@ pub struct Mount {
     /// Who puts the first certificate there.
     #[serde(default)]
     pub filled: Filled,
+    /// Whether it is a TLS Secret which a kubelet delivers, where the system runs as pods of Kubernetes; elsewhere
+    /// its files are like any others. It is filled [`Filled::Beforehand`]: nobody in a pod can write there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
 }
 
 impl Mount {
     /// One that is filled before its service starts.
     pub fn of(authority: &str) -> Self {
-        Self { authority: authority.into(), filled: Filled::default() }
+        Self { authority: authority.into(), filled: Filled::default(), secret: false }
     }
 }
 

@@ -220,7 +220,7 @@ pub fn system() -> System {
 }
 
 pub fn service(name: &str, program: &str) -> Service {
-    let mount = Mount { authority: "mesh".into(), filled: Filled::ByItself };
+    let mount = Mount { filled: Filled::ByItself, ..Mount::of("mesh") };
     Service {
         mounts: [("main".into(), mount)].into(),
         well_known: true,

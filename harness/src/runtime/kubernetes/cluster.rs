@@ -302,7 +302,7 @@ impl Nodes {
     /// Gives a node what it needs to start its kubelet.
     pub(super) fn begin(&self, member: usize, settings: &Settings) -> Result<()> {
         let member = &self.members[member];
-        node::lay_out(&self.folder, member, &self.members, manifests::node(member, settings, None)?)
+        node::lay_out(&self.folder, member, &self.members, manifests::node(member, settings, None, None)?)
     }
 
     async fn keep_events(&self) -> Result<()> {

@@ -74,8 +74,14 @@ pub(super) fn static_pod(
 }
 
 /// What a node is told of itself before its programs start, with the settings of its kubelet. `patience` is how
-/// long that waits at most before it starts again what crashed; five minutes if nobody says.
-pub(super) fn node(node: &Member, settings: &Settings, patience: Option<Duration>) -> Result<Files> {
+/// long that waits at most before it starts again what crashed; five minutes if nobody says. `looks` is how often it
+/// looks whether what its pods have mounted was replaced; every minute if nobody says.
+pub(super) fn node(
+    node: &Member,
+    settings: &Settings,
+    patience: Option<Duration>,
+    looks: Option<Duration>,
+) -> Result<Files> {
     let mut kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -111,6 +117,9 @@ pub(super) fn node(node: &Member, settings: &Settings, patience: Option<Duration
         kubelet["featureGates"] = json!({"KubeletCrashLoopBackOffMax": true});
         kubelet["crashLoopBackOff"] =
             json!({"maxContainerRestartPeriod": format!("{}s", patience.as_secs())});
+    }
+    if let Some(looks) = looks {
+        kubelet["syncFrequency"] = format!("{}ms", looks.as_millis()).into();
     }
     let kubelet =
         serde_saphyr::to_string(&kubelet).context(|| "cannot write the kubelet's configuration".into())?;

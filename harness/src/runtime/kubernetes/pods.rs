@@ -4,6 +4,7 @@
 //! harness --- folder of the service, mounted into its pod ------> credentials, data, control socket
 //!        \--- kube-rs: scale, delete --------------------------> Deployment --> pod: this executable
 //!         \-- TCP to an address of the Service's own -> kube-proxy ----------/
+//! Secrets --- kubelet ------------------------------------------> credentials, where a mount is one: see `secrets`
 //! pods ------ TCP to the Service, by its name in DNS -> kube-proxy ----------/
 //! ```
 //!
@@ -13,7 +14,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -26,7 +27,9 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     Kubernetes, Nodes, Spec, access,
     cluster::Place,
-    look, manifests, network, node, up_sharing,
+    look, manifests, network, node,
+    secrets::{self, Secrets},
+    up_sharing,
     workload::{NAMESPACE, Workload},
 };
 use crate::{
@@ -39,7 +42,9 @@ use crate::{
             control,
             init::{ADDRESS, LAUNCH, ONCE, POD},
         },
-        launch, lay_out, observer,
+        launch, lay_out,
+        layout::mount_folder,
+        observer,
     },
     service::{HEALTH_PORT, RUN},
     system::{Service, System},
@@ -55,13 +60,18 @@ const FOLDER: &str = "/pod";
 const LIBRARIES: [&str; 3] = ["/lib", "/lib64", "/usr/lib"];
 /// How long a kubelet waits at most if nobody says otherwise.
 const USUAL: Duration = Duration::from_mins(5);
+/// How often a kubelet looks whether a Secret was replaced, where there are any: people who wait for it have not got
+/// the minute and more that is usual.
+const LOOKS: Duration = Duration::from_secs(1);
 /// Nodes for the pods, beside that of the control plane.
 const WORKERS: usize = 2;
 
 /// Brings a cluster up and puts every service of the system into it, without a pod yet.
 pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recorder) -> Result<Cluster> {
     let shared = [(folder.services(), SERVICES), (folder.logs(), LOGS)];
-    let spec = Spec { workers: WORKERS, patience: patience(system), ..Spec::default() };
+    let has_secrets = system.services.iter().flat_map(|service| service.mounts.values()).any(|it| it.secret);
+    let looks = has_secrets.then_some(LOOKS);
+    let spec = Spec { workers: WORKERS, patience: patience(system), looks, ..Spec::default() };
     let cluster = up_sharing(&spec, folder, &shared).await?;
     access::settled(&cluster.client, cluster.members.len()).await?;
     let addresses = network::addresses(&cluster.docker, folder, system.services.len()).await?;
@@ -111,8 +121,9 @@ impl Making<'_> {
         put.await.map_err(|why| Error::new(format!("cannot put `{name}` into the cluster: {why}")))?;
 
         let (supervisor, orders) = mpsc::channel(4);
+        let secrets = Secrets::of(service, &home, client.clone(), self.recorder);
         let service = name.clone();
-        let workload = Workload { service, client, door, wanted: false, starts: 0, asked: false };
+        let workload = Workload { service, client, door, secrets, wanted: false, starts: 0, asked: false };
         self.tasks.spawn(workload.keep(orders, observer(self.recorder, name)));
         let address = IpAddr::V4(address);
         let health = SocketAddr::new(address, HEALTH_PORT);
@@ -176,6 +187,15 @@ fn deployment(service: &Service, run: &str, node: &str) -> Value {
     let volumes = places
         .iter()
         .map(|(path, from, kind, _)| json!({"name": named(path), "hostPath": {"path": from, "type": kind}}));
+    let secrets: Vec<_> = secrets::mounts_of(service).collect();
+    let mounts = mounts.chain(secrets.iter().map(|mount| {
+        let path = mount_folder(Path::new(FOLDER), mount);
+        json!({"name": secrets::name_of(service, mount), "mountPath": path, "readOnly": true})
+    }));
+    let volumes = volumes.chain(secrets.iter().map(|mount| {
+        let name = secrets::name_of(service, mount);
+        json!({"name": name, "secret": {"secretName": name, "defaultMode": secrets::MODE}})
+    }));
     json!({
         "metadata": {"name": service.name},
         "spec": {
@@ -190,8 +210,8 @@ fn deployment(service: &Service, run: &str, node: &str) -> Value {
                     "terminationGracePeriodSeconds": 4,
                     "automountServiceAccountToken": false,
                     "enableServiceLinks": false,
-                    // What it writes stays ours.
-                    "securityContext": {"runAsUser": user, "runAsGroup": group},
+                    // What it writes stays ours, and what root writes for it, it may read.
+                    "securityContext": {"runAsUser": user, "runAsGroup": group, "fsGroup": group},
                     "containers": [{
                         "name": "service",
                         "image": manifests::IMAGE,

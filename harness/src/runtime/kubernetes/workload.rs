@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::look::words;
+use super::{look::words, secrets::Secrets};
 use crate::{
     error::{Context, Error, Result},
     history::ProcessChange,
@@ -38,6 +38,8 @@ pub(super) struct Workload {
     pub client: Client,
     /// Where its pods call when they begin.
     pub door: UnixListener,
+    /// What its kubelet delivers to its pods.
+    pub secrets: Secrets,
     /// Whether it is to have a pod.
     pub wanted: bool,
     pub starts: u32,
@@ -109,6 +111,7 @@ impl Workload {
     }
 
     /// Lets it run, and waits until it does. One that the kubelet keeps waiting gets a pod that has not crashed.
+    /// Whose Secret is not there has a pod that waits for it, and comes when it is: nobody waits for that here.
     async fn begin(
         &mut self,
         inside: &mut Option<Inside>,
@@ -118,6 +121,7 @@ impl Workload {
         if runs(inside) {
             return Ok(());
         }
+        self.secrets.put().await?;
         if self.wanted {
             let ours = ListParams::default().labels(&format!("app={}", self.service));
             let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
@@ -126,6 +130,9 @@ impl Workload {
         } else {
             self.scale(1).await?;
             self.wanted = true;
+        }
+        if self.secrets.lacks_some() {
+            return Ok(());
         }
         self.until(runs, inside, changed).await.context(|| format!("{} does not begin", self.service))
     }
@@ -182,7 +189,7 @@ impl Workload {
         waited.await.map_err(|_| Error::new(format!("not in {} s", LIMIT.as_secs())))
     }
 
-    /// Hears the next thing: of the pod that is there, or that there is another one.
+    /// Hears the next thing: of the pod that is there, or that there is another one. Meanwhile its Secrets are kept.
     async fn listen(&mut self, inside: &mut Option<Inside>, changed: &mut impl FnMut(ProcessChange)) {
         let heard = async {
             match inside.as_mut() {
@@ -203,6 +210,7 @@ impl Workload {
                     *inside = Some(Inside::of(stream));
                 }
             }
+            () = self.secrets.keep() => {}
         }
     }
 
