@@ -263,10 +263,12 @@ impl InUse {
     }
 }
 
-/// A key that others can read is not used, as with `PostgreSQL` and `OpenSSH`.
+/// A key that others can read is not used, as with `PostgreSQL` and `OpenSSH`. One of root's a group may read, as with
+/// `PostgreSQL`: so a kubelet delivers it to whoever is not root.
 fn private(key: &Path) -> Result<(), String> {
+    let others = |data: &fs::Metadata| if data.uid() == 0 { 0o037 } else { 0o077 };
     match fs::metadata(key) {
-        Ok(data) if data.mode() & 0o077 != 0 => {
+        Ok(data) if data.mode() & others(&data) != 0 => {
             Err(format!("{KEY_FILE} can be read by others (mode {:03o})", data.mode() & 0o777))
         }
         // What is missing is missed when it is read.

@@ -47,7 +47,7 @@ pub mod spotlight;
 pub mod store;
 
 use notafter::{multicall::Program, suite::Suite};
-pub use system::system;
+pub use system::{system, with_secrets};
 pub use users::{nobody, workload};
 
 /// The reference system, the scenarios that break it alone, and the programs that it is made of.

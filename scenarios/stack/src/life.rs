@@ -164,7 +164,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, End> {
 
 /// Whether the service fills this mount with what the manager gives it.
 fn enrols(service: &Service, mount: &Mount) -> bool {
-    mount.name == BY_ITSELF && service.config.needs.contains_key(MANAGER)
+    mount.name == BY_ITSELF && service.settings.enrols && service.config.needs.contains_key(MANAGER)
 }
 
 /// The needs that are asked whether they live as services of ours are.

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub struct Common {
     /// Whether it asks the manager for new certificates while its own are still valid.
     pub renewal: bool,
+    /// Whether it gets the certificate of its workload from the manager; else somebody puts it into its mount, as
+    /// Kubernetes does with a Secret.
+    pub enrols: bool,
     /// Whether it keeps connections for the next request.
     pub pool: bool,
     /// What becomes of a connection when a certificate of it expires.
@@ -122,6 +125,7 @@ impl Default for Common {
     fn default() -> Self {
         Self {
             renewal: true,
+            enrols: true,
             pool: true,
             open_connections: OpenConnections::default(),
             connect_timeout: Span(Duration::from_secs(1)),

@@ -34,6 +34,22 @@ pub fn system() -> System {
     }
 }
 
+/// The same where every certificate is a TLS Secret of Kubernetes: the manager gives nobody one, and nobody renews his
+/// own.
+pub fn with_secrets() -> System {
+    let mut system = system();
+    system.name = "stack-with-secrets".into();
+    for service in &mut system.services {
+        for mount in service.mounts.values_mut() {
+            (mount.filled, mount.secret) = (Filled::Beforehand, true);
+        }
+        for setting in ["enrols", "renewal"] {
+            service.settings.insert(setting.into(), false.into());
+        }
+    }
+    system
+}
+
 /// The container management system: everybody is told where it is, and it holds both issuing keys.
 fn manager() -> Service {
     Service {
@@ -72,7 +88,7 @@ fn service(name: &str, needs: &[&str]) -> Service {
 }
 
 fn mount(name: &str, authority: &str, filled: Filled) -> (String, Mount) {
-    (name.into(), Mount { authority: authority.into(), filled })
+    (name.into(), Mount { filled, ..Mount::of(authority) })
 }
 
 #[cfg(test)]
@@ -80,14 +96,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_makes_sense() {
-        system().validate().expect("valid");
-    }
-
-    #[test]
-    fn the_system_survives_toml() {
-        let text = system().to_toml();
-        assert_eq!(System::from_toml(&text, "stack").expect("reads"), system());
+    fn each_system_makes_sense_and_survives_toml() {
+        for system in [system(), with_secrets()] {
+            system.validate().expect("valid");
+            assert_eq!(System::from_toml(&system.to_toml(), "stack").expect("reads"), system);
+        }
     }
 
     #[test]
