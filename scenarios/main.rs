@@ -8,7 +8,8 @@ fn main() -> std::process::ExitCode {
 
 fn suite() -> Suite {
     let own = stack::suite().and(faults::suite()).and(startup::suite()).and(aware_2022::suite());
-    own.and(quorum::suite()).and(mixed::suite()).and(kubernetes::suite()).and(servers::suite())
+    let others = quorum::suite().and(mixed::suite()).and(kubernetes::suite()).and(servers::suite());
+    own.and(others).and(secrets::suite())
 }
 
 #[cfg(test)]
