@@ -2,11 +2,11 @@
 //! minted where kubeadm looks for it, sees controllers that sleep, and leaves nothing behind.
 
 use std::{
-    process::ExitCode,
+    process::{ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use kube::{Api, Client, api::ListParams};
 use notafter::{
     error::{Error, Result},
@@ -31,6 +31,8 @@ const SHORT: Duration = Duration::from_secs(10);
 /// Between two looks at something that is about to happen.
 const LOOK: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_hours(1);
+/// What has this label is a guest's: the run that made it.
+const OF_GUESTS: &str = "notafter.run";
 /// What `kubeadm certs check-expiration` calls the certificates of a control plane.
 const KNOWN: [&str; 11] = [
     "admin.conf",
@@ -81,11 +83,13 @@ async fn a_cluster_is_whole_and_leaves_nothing() -> Result<(), String> {
 }
 
 async fn whole_life(folder: &RunFolder) -> Result<()> {
-    let spec = Spec { workers: 2, validity: Validity::lasting(HOUR), ..Spec::default() };
+    let patience = Some(Duration::from_secs(1));
+    let spec = Spec { workers: 2, validity: Validity::lasting(HOUR), patience, ..Spec::held() };
     let cluster = kubernetes::up(&spec, folder).await?;
     cluster.whole(6, LIMIT).await?;
     pods_wait_for_their_node(&cluster).await?;
     kubeadm_sees_each_certificate(&cluster).await?;
+    a_guest_that_is_killed_leaves_the_cluster_as_it_was(&cluster, &spec, folder).await?;
     controllers_that_sleep_are_seen(&cluster).await?;
     cluster.tear_down().await
 }
@@ -148,6 +152,50 @@ async fn kubeadm_sees_each_certificate(cluster: &Kubernetes) -> Result<()> {
         None => Ok(()),
         Some(name) => Err(Error::new(format!("kubeadm does not see {name} end within the hour:\n{said}"))),
     }
+}
+
+/// One at a time: another one is refused while it is there.
+async fn a_guest_that_is_killed_leaves_the_cluster_as_it_was(
+    cluster: &Kubernetes,
+    spec: &Spec,
+    folder: &RunFolder,
+) -> Result<()> {
+    let early = guest(folder).output().await.map_err(|error| Error::new(error.to_string()))?;
+    let said = String::from_utf8_lossy(&early.stderr);
+    assert!(said.contains("no cluster of that name is held up"), "{said}");
+    cluster.open(spec)?;
+    let mut first = guest(folder).spawn().map_err(|error| Error::new(error.to_string()))?;
+    let client = cluster.client();
+    until(async || if pods_of_guests(client).await? > 0 { Ok(()) } else { Err("no pod".into()) }).await?;
+    let second = guest(folder).output().await.map_err(|error| Error::new(error.to_string()))?;
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("has a guest already"), "{said}");
+    first.kill().await.map_err(|error| Error::new(error.to_string()))?;
+    until(async || match pods_of_guests(client).await? {
+        0 => Ok(()),
+        left => Err(format!("{left} pods of a guest that was killed")),
+    })
+    .await?;
+    let services: Api<Service> = Api::default_namespaced(client.clone());
+    let left = services.list(&ListParams::default().labels(OF_GUESTS)).await.map_err(failed)?.items;
+    assert_eq!(left.len(), 0, "Services of a guest that was killed");
+    cluster.whole(2, LIMIT).await
+}
+
+/// A run in the cluster of another one, which has its evidence beside it.
+fn guest(of: &RunFolder) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_notafter"));
+    let runs = of.path().parent().unwrap_or(of.path());
+    command.args(["run", "aware-2022/mitigated", "--on", "kubernetes", "--out"]).arg(runs);
+    command.env(kubernetes::CLUSTER, of.id()).env("NOTAFTER_STATE", runs).kill_on_drop(true);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+async fn pods_of_guests(client: &Client) -> std::result::Result<usize, String> {
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let listed = pods.list(&ListParams::default().labels(OF_GUESTS)).await.map_err(look::words)?;
+    Ok(listed.items.len())
 }
 
 /// The API answers and every node is ready, and yet nothing that is new becomes available.

@@ -75,13 +75,16 @@ pub(crate) fn watched() -> Vec<PathBuf> {
     crate::procfs::with_variable(GUARDIAN).into_iter().map(|(_, folder)| folder.into()).collect()
 }
 
-/// Removes every process, container, network and key of a run. Idempotent.
+/// Removes every process, container, network and key of a run, and what it has in the cluster of another one. Idempotent.
 ///
 /// Gives what could not be removed, in words.
 pub fn clean_up(folder: &RunFolder) -> Vec<String> {
     crate::procfs::kill_run(folder.id());
     crate::procfs::kill_in(&folder.service(""));
     let mut left = Vec::new();
+    if let Err(error) = crate::runtime::kubernetes::leave(folder) {
+        left.push(error.to_string());
+    }
     if let Err(error) = crate::runtime::containers::remove_run(folder.id()) {
         left.push(error.to_string());
     }

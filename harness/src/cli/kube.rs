@@ -15,6 +15,7 @@ use crate::{
     pki::Validity,
     run::{RunFolder, state_folder},
     runtime::kubernetes::{self, Kubernetes, Spec},
+    system::Span,
 };
 
 /// How long each condition may take.
@@ -32,7 +33,11 @@ pub struct Args {
     #[arg(long, value_name = "HOURS", default_value_t = 365 * 24)]
     hours: u32,
 
-    /// Keep it up until Ctrl-C
+    /// How long a kubelet waits at most before it starts again what crashed: whole seconds, up to 5m
+    #[arg(long, value_name = "SPAN")]
+    patience: Option<Span>,
+
+    /// Keep it up until Ctrl-C, for whoever looks at it, and for runs of systems of programs
     #[arg(long)]
     hold: bool,
 
@@ -72,17 +77,25 @@ pub async fn run(args: &Args) -> Result<u8> {
 async fn hold(args: &Args, folder: &RunFolder) -> Result<Kubernetes> {
     let validity = Validity::lasting(HOUR * args.hours);
     let begin = Instant::now();
-    let cluster =
-        kubernetes::up(&Spec { workers: args.workers, validity, ..Spec::default() }, folder).await?;
+    let patience = args.patience.map(|it| Duration::from_secs(it.0.as_secs().max(1)));
+    let spec = Spec { workers: args.workers, validity, patience, ..Spec::held() };
+    let cluster = kubernetes::up(&spec, folder).await?;
     say(format_args!("the API answers after {:.1} s", begin.elapsed().as_secs_f64()));
     cluster.whole(6, LIMIT).await?;
     let nodes = cluster.nodes().collect::<Vec<_>>().join(", ");
-    let end = if args.hold { "Ctrl-C removes it." } else { "It is removed now." };
+    let (id, took) = (folder.id(), begin.elapsed().as_secs_f64());
+    let (end, guests) = if args.hold {
+        cluster.open(&spec)?;
+        (
+            "Ctrl-C removes it.",
+            format!("  export {}={id}   # runs --on kubernetes are its guests\n", kubernetes::CLUSTER),
+        )
+    } else {
+        ("It is removed now.", String::new())
+    };
     print(&format!(
-        "whole after {:.1} s: {nodes}. {end}\n\n  export KUBECONFIG={}\n  docker exec -it {}-{} kubeadm certs check-expiration\n",
-        begin.elapsed().as_secs_f64(),
+        "whole after {took:.1} s: {nodes}. {end}\n\n  export KUBECONFIG={}\n{guests}  docker exec -it {id}-{} kubeadm certs check-expiration\n",
         cluster.kubeconfig()?.display(),
-        folder.id(),
         kubernetes::CONTROL_PLANE,
     ))?;
     Ok(cluster)

@@ -18,6 +18,7 @@ mod charge;
 mod cluster;
 mod component;
 mod files;
+mod guest;
 mod health;
 mod init;
 pub mod look;
@@ -39,12 +40,15 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
 use testcontainers::bollard::Docker;
 
 pub(super) use self::cluster::{Nodes, Place};
+pub(crate) use self::guest::leave;
 pub use self::{
     component::{ACCOUNTS, CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA, admin, system},
     files::Files,
+    guest::CLUSTER,
 };
 use super::containers::{self, elf, engine};
 use crate::{
@@ -91,7 +95,7 @@ pub struct Kubernetes {
 }
 
 /// A node of a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Member {
     name: String,
     number: usize,
@@ -108,6 +112,13 @@ impl Default for Spec {
             patience: None,
             looks: None,
         }
+    }
+}
+
+impl Spec {
+    /// The same, for a cluster that is there for whatever comes: its kubelets look often at what pods have mounted.
+    pub fn held() -> Self {
+        Self { looks: Some(pods::LOOKS), ..Self::default() }
     }
 }
 
@@ -158,13 +169,10 @@ pub fn is_control_plane(system: &System) -> bool {
 /// If it cannot be made, or its API does not answer in a minute; what was made is removed, and the logs
 /// are in the run's folder.
 pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
-    up_sharing(spec, folder, &[]).await
-}
-
-/// The same, with folders of the host that every node has, too, each at a place of its own.
-async fn up_sharing(spec: &Spec, folder: &RunFolder, shared: &[(PathBuf, &str)]) -> Result<Kubernetes> {
     let system = system(spec.workers, admin("admin", "admin"));
-    let (place, docker, members) = start_nodes(&system, folder, shared).await?;
+    // Those of other runs, too, which may be its guests.
+    let runs = folder.path().parent().unwrap_or(folder.path()).to_owned();
+    let (place, docker, members) = start_nodes(&system, folder, &[(runs, pods::RUNS)]).await?;
     let pki = files::authorities(&system, &members)?;
     for member in &members {
         let mut files = mint(&system, &pki, &members, &member.name, spec.validity)?;
@@ -314,6 +322,14 @@ impl Kubernetes {
             let _ = access::keep_events(&self.client, &self.folder.logs().join(EVENTS)).await;
         }
         held
+    }
+
+    /// Lets other runs put their pods into it, as long as it is there; each has it for itself.
+    ///
+    /// # Errors
+    /// If what they must know cannot be written.
+    pub fn open(&self, spec: &Spec) -> Result<()> {
+        guest::open(&self.folder, spec, &self.members)
     }
 
     /// Removes the cluster. Nothing of the run is left but its evidence.

@@ -22,7 +22,9 @@ use super::{
     CONTROL_PLANE, Containers, EVENTS, Member, SUPER_ADMIN, access,
     charge::Charge,
     component::{Component, Settings, is_extension, node_of, slot_of},
-    files, health,
+    files,
+    guest::Guest,
+    health,
     init::{SAW, Saw},
     manifests, network, node, start_nodes,
 };
@@ -53,13 +55,26 @@ pub(in crate::runtime) struct Nodes {
 /// What a run has, and must give back.
 pub(in crate::runtime) struct Place {
     nodes: Arc<Nodes>,
-    containers: Containers,
+    /// By which its events are read; as soon as there is one, if none.
+    client: Option<kube::Client>,
+    holding: Holding,
     tasks: JoinSet<()>,
 }
 
+/// Whose the cluster of a run is.
+pub(super) enum Holding {
+    Own(Containers),
+    Guest(Guest),
+}
+
 impl Place {
-    pub(super) fn of(nodes: Arc<Nodes>, containers: Containers, tasks: JoinSet<()>) -> Self {
-        Self { nodes, containers, tasks }
+    pub(super) fn of(
+        nodes: Arc<Nodes>,
+        client: Option<kube::Client>,
+        holding: Holding,
+        tasks: JoinSet<()>,
+    ) -> Self {
+        Self { nodes, client, holding, tasks }
     }
 
     /// Ends everything beside the cluster, and removes that. What the cluster said of its objects is kept beside the
@@ -67,8 +82,11 @@ impl Place {
     pub(in crate::runtime) async fn give_back(mut self) -> Result<()> {
         self.tasks.shutdown().await;
         // An API that does not answer tells no events, and whoever asks why has the logs.
-        let _ = self.nodes.keep_events().await;
-        self.containers.give_back(&self.nodes.docker).await
+        let _ = Box::pin(self.nodes.keep_events(self.client)).await;
+        match self.holding {
+            Holding::Own(containers) => containers.give_back(&self.nodes.docker).await,
+            Holding::Guest(guest) => Box::pin(guest.leave()).await,
+        }
     }
 }
 
@@ -206,7 +224,7 @@ impl<'a> Making<'a> {
         });
         let kubelet = kubelet.and_then(|service| Some(self.pods.get(&service.name)?.supervisor.clone()));
         self.tasks.spawn(set_up(self.nodes.clone(), kubelet));
-        let place = Place::of(self.nodes.clone(), containers, self.tasks);
+        let place = Place::of(self.nodes.clone(), None, Holding::Own(containers), self.tasks);
         Cluster {
             system: self.system.clone(),
             runtime: Runtime::Kubernetes,
@@ -305,8 +323,11 @@ impl Nodes {
         node::lay_out(&self.folder, member, &self.members, manifests::node(member, settings, None, None)?)
     }
 
-    async fn keep_events(&self) -> Result<()> {
-        let client = access::client(&node::on_host(&self.folder, CONTROL_PLANE, SUPER_ADMIN)?).await?;
+    async fn keep_events(&self, client: Option<kube::Client>) -> Result<()> {
+        let client = match client {
+            Some(client) => client,
+            None => access::client(&node::on_host(&self.folder, CONTROL_PLANE, SUPER_ADMIN)?).await?,
+        };
         access::keep_events(&client, &self.folder.logs().join(EVENTS)).await
     }
 

@@ -22,14 +22,16 @@ use std::{
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service as Front};
 use kube::Api;
 use serde_json::{Value, json};
+use testcontainers::bollard::Docker;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    Kubernetes, Nodes, Spec, access,
-    cluster::Place,
+    Kubernetes, Member, Nodes, Spec, access,
+    cluster::{Holding, Place},
+    guest::{self, Joined},
     look, manifests, network, node,
     secrets::{self, Secrets},
-    up_sharing,
+    up,
     workload::{NAMESPACE, Workload},
 };
 use crate::{
@@ -39,7 +41,7 @@ use crate::{
     runtime::{
         Cluster, Pod, Runtime,
         containers::{
-            control,
+            control, elf, engine,
             init::{ADDRESS, LAUNCH, ONCE, POD},
         },
         launch, lay_out,
@@ -50,9 +52,9 @@ use crate::{
     system::{Service, System},
 };
 
-/// The folders of all services, as seen in a node.
-const SERVICES: &str = "/services";
-/// The run's logs, as seen in a node and in a pod.
+/// The folders of all runs beside this one, as seen in a node.
+pub(super) const RUNS: &str = "/runs";
+/// The run's logs, as seen in a pod.
 const LOGS: &str = "/run-logs";
 /// A service's folder, as seen in its pod.
 const FOLDER: &str = "/pod";
@@ -62,20 +64,24 @@ const LIBRARIES: [&str; 3] = ["/lib", "/lib64", "/usr/lib"];
 const USUAL: Duration = Duration::from_mins(5);
 /// How often a kubelet looks whether a Secret was replaced, where there are any: people who wait for it have not got
 /// the minute and more that is usual.
-const LOOKS: Duration = Duration::from_secs(1);
+pub(super) const LOOKS: Duration = Duration::from_secs(1);
 /// Nodes for the pods, beside that of the control plane.
 const WORKERS: usize = 2;
 
-/// Brings a cluster up and puts every service of the system into it, without a pod yet.
+/// Brings a cluster up, or goes into one that is held up, and puts every service of the system into it, without a pod
+/// yet.
 pub(super) async fn create(system: &System, folder: &RunFolder, recorder: &Recorder) -> Result<Cluster> {
-    let shared = [(folder.services(), SERVICES), (folder.logs(), LOGS)];
     let has_secrets = system.services.iter().flat_map(|service| service.mounts.values()).any(|it| it.secret);
     let looks = has_secrets.then_some(LOOKS);
     let spec = Spec { workers: WORKERS, patience: patience(system), looks, ..Spec::default() };
-    let cluster = up_sharing(&spec, folder, &shared).await?;
-    access::settled(&cluster.client, cluster.members.len()).await?;
-    let addresses = network::addresses(&cluster.docker, folder, system.services.len()).await?;
-    let mut making = Making { cluster, system, recorder, tasks: JoinSet::new(), pods: BTreeMap::new() };
+    let (ground, host) = match guest::asked_for(folder) {
+        Some(host) => joined(host, folder, &spec).await?,
+        None => (own(&spec, folder).await?, folder.clone()),
+    };
+    access::settled(&ground.client, ground.members.len()).await?;
+    let addresses = network::addresses(&ground.docker, &host, system.services.len()).await?;
+    let (tasks, pods) = (JoinSet::new(), BTreeMap::new());
+    let mut making = Making { ground, folder, system, recorder, tasks, pods };
     for (number, (service, address)) in system.services.iter().zip(addresses).enumerate() {
         making.put(number, service, address).await?;
     }
@@ -89,8 +95,32 @@ fn patience(system: &System) -> Option<Duration> {
     Some(Duration::from_secs(cap.as_secs().max(1))).filter(|cap| *cap < USUAL)
 }
 
+/// The cluster that pods are put into.
+struct Ground {
+    docker: Docker,
+    /// The control plane first.
+    members: Vec<Member>,
+    client: kube::Client,
+    holding: Holding,
+}
+
+/// A cluster of the run's own.
+async fn own(spec: &Spec, folder: &RunFolder) -> Result<Ground> {
+    let Kubernetes { docker, members, client, place, .. } = up(spec, folder).await?;
+    Ok(Ground { docker, members, client, holding: Holding::Own(place) })
+}
+
+/// One that is held up, and whose it is.
+async fn joined(host: RunFolder, folder: &RunFolder, spec: &Spec) -> Result<(Ground, RunFolder)> {
+    let docker = engine::connect()?;
+    elf::put(folder)?;
+    let Joined { members, client, host, guest } = guest::join(host, folder, spec).await?;
+    Ok((Ground { docker, members, client, holding: Holding::Guest(guest) }, host))
+}
+
 struct Making<'a> {
-    cluster: Kubernetes,
+    ground: Ground,
+    folder: &'a RunFolder,
     system: &'a System,
     recorder: &'a Recorder,
     tasks: JoinSet<()>,
@@ -99,7 +129,7 @@ struct Making<'a> {
 
 impl Making<'_> {
     async fn put(&mut self, number: usize, service: &Service, address: Ipv4Addr) -> Result<()> {
-        let (folder, name) = (&self.cluster.folder, &service.name);
+        let (folder, name) = (self.folder, &service.name);
         let home = folder.service(name);
         lay_out(self.system, service, &home, IpAddr::V4(Ipv4Addr::UNSPECIFIED), &str::to_owned)?;
         let log = PathBuf::from(LOGS).join(format!("{name}.log"));
@@ -108,20 +138,25 @@ impl Making<'_> {
         let door =
             control::listen(&home).context(|| format!("cannot make the control socket of `{name}`"))?;
 
-        let workers = &self.cluster.members[1..];
+        let workers = &self.ground.members[1..];
         let member = &workers[number % workers.len()];
         let own = format!("{address}/32");
-        node::exec(&self.cluster.docker, member, &["ip", "address", "add", &own, "dev", "eth0"]).await?;
-        let client = self.cluster.client.clone();
+        // A guest before may have had it.
+        node::exec(&self.ground.docker, member, &["ip", "address", "replace", &own, "dev", "eth0"]).await?;
+        let client = self.ground.client.clone();
         let put = async {
-            look::put::<Front>(&Api::namespaced(client.clone(), NAMESPACE), &front(service, address)).await?;
+            look::put::<Front>(
+                &Api::namespaced(client.clone(), NAMESPACE),
+                &front(service, folder.id(), address),
+            )
+            .await?;
             let deployment = deployment(service, folder.id(), &member.name);
             look::put::<Deployment>(&Api::namespaced(client.clone(), NAMESPACE), &deployment).await
         };
         put.await.map_err(|why| Error::new(format!("cannot put `{name}` into the cluster: {why}")))?;
 
         let (supervisor, orders) = mpsc::channel(4);
-        let secrets = Secrets::of(service, &home, client.clone(), self.recorder);
+        let secrets = Secrets::of(folder.id(), service, &home, client.clone(), self.recorder);
         let service = name.clone();
         let workload = Workload { service, client, door, secrets, wanted: false, starts: 0, asked: false };
         self.tasks.spawn(workload.keep(orders, observer(self.recorder, name)));
@@ -133,9 +168,10 @@ impl Making<'_> {
     }
 
     fn finish(self) -> Cluster {
-        let Kubernetes { docker, folder, members, place, .. } = self.cluster;
+        let Ground { docker, members, client, holding } = self.ground;
+        let folder = self.folder.clone();
         let nodes = Nodes { docker, folder: folder.clone(), members, set_up: OnceLock::from(Ok(())) };
-        let place = Place::of(Arc::new(nodes), place, self.tasks);
+        let place = Place::of(Arc::new(nodes), Some(client), holding, self.tasks);
         Cluster {
             system: self.system.clone(),
             runtime: Runtime::Kubernetes,
@@ -148,7 +184,7 @@ impl Making<'_> {
 }
 
 /// The Service that leads to a pod, under an address of its own beside that which Kubernetes gives it.
-fn front(service: &Service, address: Ipv4Addr) -> Value {
+fn front(service: &Service, run: &str, address: Ipv4Addr) -> Value {
     let doors = service.doors.iter().map(|(mount, port)| (mount.clone(), *port));
     let ports: BTreeMap<u16, String> = doors
         .chain([("tls".to_owned(), service.port()), ("health".to_owned(), HEALTH_PORT)])
@@ -156,7 +192,7 @@ fn front(service: &Service, address: Ipv4Addr) -> Value {
         .collect();
     let ports = ports.into_iter().map(|(port, name)| json!({"name": name, "port": port}));
     json!({
-        "metadata": {"name": service.name},
+        "metadata": {"name": service.name, "labels": {engine::RUN: run}},
         "spec": {
             "selector": {"app": service.name},
             "ports": ports.collect::<Vec<_>>(),
@@ -170,14 +206,14 @@ fn front(service: &Service, address: Ipv4Addr) -> Value {
 
 /// The Deployment of a service on a node, with no pod yet.
 fn deployment(service: &Service, run: &str, node: &str) -> Value {
-    let labels = json!({"app": service.name});
+    let (selected, labels) = (json!({"app": service.name}), json!({"app": service.name, engine::RUN: run}));
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let home = format!("{SERVICES}/{}", service.name);
+    let here = format!("{RUNS}/{run}");
     let libraries = LIBRARIES.map(|path| (path, path.to_owned(), "Directory", true));
     let shared = [
-        ("/notafter", "/notafter".to_owned(), "File", true),
-        (FOLDER, home, "Directory", false),
-        (LOGS, LOGS.to_owned(), "Directory", false),
+        ("/notafter", format!("{here}/services/notafter"), "File", true),
+        (FOLDER, format!("{here}/services/{}", service.name), "Directory", false),
+        (LOGS, format!("{here}/logs"), "Directory", false),
     ];
     let places: Vec<_> = libraries.into_iter().chain(shared).collect();
     let named = |path: &str| path.trim_start_matches('/').replace('/', "-");
@@ -197,10 +233,10 @@ fn deployment(service: &Service, run: &str, node: &str) -> Value {
         json!({"name": name, "secret": {"secretName": name, "defaultMode": secrets::MODE}})
     }));
     json!({
-        "metadata": {"name": service.name},
+        "metadata": {"name": service.name, "labels": labels},
         "spec": {
             "replicas": 0,
-            "selector": {"matchLabels": labels},
+            "selector": {"matchLabels": selected},
             // Two at once would be two writers of one store.
             "strategy": {"type": "Recreate"},
             "template": {

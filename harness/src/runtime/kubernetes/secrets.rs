@@ -30,7 +30,7 @@ use crate::{
     error::{Context, Error, Result},
     history::{Recorder, What},
     pki::{Mark, read_files},
-    runtime::layout::mount_folder,
+    runtime::{containers::engine, layout::mount_folder},
     service::{BUNDLE_FILE, CHAIN_FILE, CRL_FILE, KEY_FILE},
     system::Service,
 };
@@ -50,6 +50,7 @@ const REASON: &str = "FailedMount";
 
 /// The Secrets of one service.
 pub(super) struct Secrets {
+    run: String,
     service: String,
     client: Client,
     recorder: Recorder,
@@ -82,7 +83,7 @@ pub(super) fn name_of(service: &Service, mount: &str) -> String {
 
 impl Secrets {
     /// Those of a service whose folder this is. None is there yet.
-    pub(super) fn of(service: &Service, home: &Path, client: Client, recorder: &Recorder) -> Self {
+    pub(super) fn of(run: &str, service: &Service, home: &Path, client: Client, recorder: &Recorder) -> Self {
         let kept = mounts_of(service).map(|mount| Kept {
             mount: mount.to_owned(),
             name: name_of(service, mount),
@@ -92,7 +93,7 @@ impl Secrets {
             missed: false,
         });
         let (service, kept) = (service.name.clone(), kept.collect());
-        Self { service, client, recorder: recorder.clone(), kept, asked: Instant::now() }
+        Self { run: run.to_owned(), service, client, recorder: recorder.clone(), kept, asked: Instant::now() }
     }
 
     /// Whether one of them is not there.
@@ -138,7 +139,7 @@ impl Secrets {
             let is_there = data.is_some();
             let done = match data {
                 Some(data) => {
-                    let secret = secret(&kept.name, data);
+                    let secret = secret(&kept.name, &self.run, data);
                     let ours = PatchParams::apply(MANAGER).force();
                     secrets.patch(&kept.name, &ours, &Patch::Apply(&secret)).await.map(drop)
                 }
@@ -203,9 +204,10 @@ fn data_of(folder: &Path) -> Result<Option<BTreeMap<String, ByteString>>> {
     Ok(Some(there.collect()))
 }
 
-fn secret(name: &str, data: BTreeMap<String, ByteString>) -> Secret {
+fn secret(name: &str, run: &str, data: BTreeMap<String, ByteString>) -> Secret {
+    let labels = BTreeMap::from([(engine::RUN.to_owned(), run.to_owned())]);
     Secret {
-        metadata: ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() },
+        metadata: ObjectMeta { name: Some(name.into()), labels: Some(labels), ..ObjectMeta::default() },
         type_: Some("kubernetes.io/tls".into()),
         data: Some(data),
         ..Secret::default()
