@@ -11,6 +11,9 @@
 //! | on signal | does the same when it gets SIGHUP |
 //! | never | nothing: the server has what it had at the start |
 //!
+//! That a server will not use what it got it says itself, in its log; the service says so where the files make no sense
+//! and the server complained.
+//!
 //! The files of the mount that it serves the server gets as copies, all of them at once; those of other mounts it
 //! reads where they lie.
 
@@ -91,14 +94,15 @@ async fn live(server: &Server, config: &Config) -> Result<()> {
         service: Some(words(config)),
     };
     let mut instance = Instance::start(server, &program, place, files(mount)?).await?;
-    tokio::spawn(health::look(server.protocol, config.clone(), say));
+    let (complain, complaint) = watch::channel(None);
+    tokio::spawn(health::look(server.protocol, config.clone(), complaint, say));
     let mut tick = interval(LOOK);
     loop {
         tokio::select! {
             () = told.ended() => break,
             _ = hangup.recv() => {
                 if config.reload == Reload::OnSignal {
-                    reload(server, &mut instance, mount).await;
+                    complain.send_replace(reload(server, &mut instance, mount).await);
                 }
             }
             _ = tick.tick() => {
@@ -108,7 +112,7 @@ async fn live(server: &Server, config: &Config) -> Result<()> {
                 let now = marks();
                 if config.reload == Reload::OnChange && now != known && now.iter().all(Mark::has_chain) {
                     known = now;
-                    reload(server, &mut instance, mount).await;
+                    complain.send_replace(reload(server, &mut instance, mount).await);
                 }
             }
         }
@@ -133,8 +137,9 @@ async fn namespaces(server: &Server) -> Result<()> {
 /// What a service waits for that has not been looked at yet.
 const STARTS: &str = "the server: it starts";
 
-/// Gives the server what lies in the mount, sense or none, and tells it.
-async fn reload(server: &Server, instance: &mut Instance<'_>, mount: &Path) {
+/// Gives the server what lies in the mount, sense or none, and tells it. Gives what it says then that tells most.
+async fn reload(server: &Server, instance: &mut Instance<'_>, mount: &Path) -> Option<String> {
+    let mark = instance.mark();
     let told = async {
         instance.install(files(mount)?)?;
         match server.ways.first() {
@@ -146,6 +151,7 @@ async fn reload(server: &Server, instance: &mut Instance<'_>, mount: &Path) {
         Ok(_) => eprintln!("gave {} the files that were replaced", server.name),
         Err(error) => eprintln!("could not give {} the files that were replaced: {error}", server.name),
     }
+    instance.said_since(mark).await
 }
 
 fn files(mount: &Path) -> Result<Files> {

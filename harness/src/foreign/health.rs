@@ -1,6 +1,7 @@
 //! What such a service says about itself: what a client sees who asks it over TLS, again and again.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
     time::{Duration, SystemTime},
@@ -66,14 +67,30 @@ async fn answer<B>(request: &Request<B>, status: &mut watch::Receiver<Status>) -
     response
 }
 
-/// Asks the server at each of its ports, as itself, and says what came of it.
-pub(super) async fn look(protocol: Protocol, config: Config, say: watch::Sender<Status>) {
+/// Asks the server at each of its ports, as itself, and says what came of it. `complaint` is what the server said when
+/// it last got new files.
+pub(super) async fn look(
+    protocol: Protocol,
+    config: Config,
+    complaint: watch::Receiver<Option<String>>,
+    say: watch::Sender<Status>,
+) {
+    // Whoever asks shows the last that made sense, as the server does.
+    let mut shown: BTreeMap<&String, Credential> = BTreeMap::new();
     loop {
         let mut status = Status::default();
         let ports = config.doors.iter().map(|(mount, port)| (mount, *port, AT_A_DOOR));
         for (mount, port, protocol) in ports.chain([(&config.serves, config.listen.port(), protocol)]) {
             let address = SocketAddr::new(config.listen.ip(), port);
-            let (leaf, trouble) = ask(&config, mount, address, protocol).await;
+            let lies = config.mounts.get(mount).map(|folder| Credential::read(folder));
+            let makes_no_sense = matches!(lies, Some(Err(_)));
+            if let Some(Ok(credential)) = lies {
+                shown.insert(mount, credential);
+            }
+            let (leaf, trouble) = ask(shown.get(mount), address, protocol).await;
+            if let Some(why) = complaint.borrow().clone().filter(|_| makes_no_sense && leaf.is_some()) {
+                status.rejected.insert(mount.clone(), why);
+            }
             // At a door it need not be served: a member that is cut off still presents its certificate.
             if let Some(why) = trouble.filter(|_| *mount == config.serves) {
                 status.waits_for.push(format!("the server: {why}"));
@@ -95,16 +112,13 @@ pub(super) async fn look(protocol: Protocol, config: Config, say: watch::Sender<
     }
 }
 
-/// The certificate that is presented at a port, and why a client with the same credential is not served.
+/// The certificate that is presented at a port, and why a client with this credential is not served.
 async fn ask(
-    config: &Config,
-    mount: &str,
+    shows: Option<&Credential>,
     address: SocketAddr,
     protocol: Protocol,
 ) -> (Option<Leaf>, Option<String>) {
-    let Some(folder) = config.mounts.get(mount) else { return (None, Some("no such mount".into())) };
-    let credential = Credential::read(folder).ok();
-    match Client::showing(credential.as_ref()) {
+    match Client::showing(shows) {
         Ok(client) => {
             let seen = client.once(address, protocol).await;
             (seen.leaf, seen.answer.err().map(|denial| denial.to_string()))
