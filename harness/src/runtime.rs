@@ -57,7 +57,7 @@ pub enum Ability {
     MoveClock,
     /// Cut the connections that it has open, without ending it.
     CutConnections,
-    /// Run a server that others wrote as a service.
+    /// Run whatever server is installed that others wrote.
     RunInstalled,
     /// Run the programs of a system as its services.
     RunPrograms,
@@ -115,13 +115,22 @@ impl Runtime {
         (!has).then(|| format!("runtime {} cannot {ability}", self.name()))
     }
 
+    /// Why one of these servers cannot be a service there, on any machine; none if all can.
+    pub(crate) fn cannot_serve(self, servers: &[Server]) -> Option<String> {
+        let known = |server: &&Server| self != Self::Kubernetes || kubernetes::SERVERS.contains(&server.name);
+        let unknown = servers.iter().find(|server| !known(server))?;
+        let (runtime, unknown, have) = (self.name(), unknown.name, kubernetes::SERVERS.join(", "));
+        Some(format!(
+            "runtime {runtime} cannot run {unknown}: of servers that others wrote its nodes have {have} alone"
+        ))
+    }
+
     /// What is missing for one of these servers to be a service there: its program, or the image that has it.
     pub(crate) fn lacks(self, servers: &[Server]) -> Option<Error> {
         match self {
             Self::Processes => servers.iter().find_map(|server| Program::file(server).err()),
             Self::Containers => servers.first().and_then(|_| containers::lacks_servers()),
-            // It runs none.
-            Self::Kubernetes => None,
+            Self::Kubernetes => servers.first().and_then(|_| kubernetes::lacks_servers()),
         }
     }
 
@@ -174,7 +183,7 @@ impl fmt::Display for Ability {
             Self::Install => "install files into a running service",
             Self::MoveClock => "move the clock of a service",
             Self::CutConnections => "cut connections that are open",
-            Self::RunInstalled => "run a server that others wrote",
+            Self::RunInstalled => "run whatever server others wrote",
             Self::RunPrograms => "run the programs of a system",
             Self::RunControlPlane => "run the control plane of Kubernetes",
             Self::DeliverSecrets => "deliver TLS Secrets",

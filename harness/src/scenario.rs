@@ -194,9 +194,10 @@ impl Scenario {
     pub fn lacking(&self, runtime: Runtime) -> Option<String> {
         let faults = self.faults.iter().chain(&self.during_repair);
         let needed = faults.flat_map(|fault| fault.needs()).chain(&self.needs);
-        let needed = needed.chain(self.servers.first().map(|_| &Ability::RunInstalled)).copied();
         // Whoever cannot run the system at all says so, and not what else it cannot.
-        [Ability::to_run(&self.system)].into_iter().chain(needed).find_map(|ability| runtime.cannot(ability))
+        let needed = [Ability::to_run(&self.system)].into_iter().chain(needed.copied());
+        let lacking = needed.into_iter().find_map(|ability| runtime.cannot(ability));
+        lacking.or_else(|| runtime.cannot_serve(&self.servers))
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) mod engine;
 pub(crate) mod foreign;
 mod image;
 pub(super) mod init;
-mod leftovers;
+pub(super) mod leftovers;
 mod pod;
 
 use std::{

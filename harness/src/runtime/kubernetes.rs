@@ -50,7 +50,7 @@ pub use self::{
     files::Files,
     guest::CLUSTER,
 };
-use super::containers::{self, elf, engine};
+use super::containers::{self, elf, engine, leftovers};
 use crate::{
     error::{Error, Result},
     history::Recorder,
@@ -64,6 +64,8 @@ use crate::{
 pub const CONTROL_PLANE: &str = "control-plane";
 /// Where kube-apiserver listens.
 pub const API_PORT: u16 = 6443;
+/// The servers that others wrote and that nodes have, for pods to run.
+pub(super) const SERVERS: [&str; 1] = ["nginx"];
 
 /// What is asked of a cluster.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +138,11 @@ pub async fn available() -> Result<()> {
     engine::check(&docker).await?;
     machine::check(&docker).await?;
     node::image(&docker).await
+}
+
+/// What is missing for servers that others wrote; none if nothing is, or Docker itself.
+pub(super) fn lacks_servers() -> Option<Error> {
+    leftovers::with_docker((), async |docker| node::servers(docker).await).err()
 }
 
 /// Makes a place for every service of a system: a control plane itself, or pods in a cluster that is up.

@@ -28,6 +28,7 @@ use stack::life::main;
 pub use nats::SERVER as NATS;
 pub use nginx::SERVER as NGINX;
 pub use postgresql::SERVER as POSTGRESQL;
+pub use system::{VISITOR, users, with as system};
 pub use visitor::Visitor;
 
 /// Every server.

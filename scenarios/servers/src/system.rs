@@ -19,7 +19,7 @@ pub fn name_of(server: &Server) -> String {
     format!("server-of-{}", server.name)
 }
 
-/// [`name_of`]: the server under its own name, and a visitor from outside.
+/// The system `server-of-NAME`: the server under its own name, and a visitor from outside.
 pub fn with(server: &Server) -> System {
     // Nobody here issues certificates.
     let settings = Table::from_iter([("renewal".into(), false.into())]);
@@ -75,8 +75,29 @@ fn service(name: &str) -> Service {
 
 #[cfg(test)]
 mod tests {
+    use notafter::{runtime::Runtime, suite::Settings};
+
     use super::*;
     use crate::SERVERS;
+
+    #[test]
+    fn nodes_of_kubernetes_have_nginx_and_every_other_server_says_so() {
+        for template in crate::suite().templates {
+            let scenario = template.scenario(&Settings::default());
+            let server = scenario.servers[0].name;
+            match scenario.lacking(Runtime::Kubernetes) {
+                None => assert_eq!(server, "nginx"),
+                Some(why) => assert_eq!(
+                    why,
+                    format!(
+                        "runtime kubernetes cannot run {server}: of servers that others wrote its nodes have nginx \
+                         alone"
+                    )
+                ),
+            }
+            assert_eq!(scenario.lacking(Runtime::Processes), None);
+        }
+    }
 
     #[test]
     fn the_system_of_every_server_makes_sense_and_survives_toml() {

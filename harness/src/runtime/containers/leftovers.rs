@@ -182,7 +182,7 @@ async fn networks(docker: &Docker, label: &str) -> Result<Vec<Thing>> {
 }
 
 /// Works with Docker from wherever, in a runtime or not; gives `nothing` where there is no Docker.
-pub(super) fn with_docker<T: Send>(
+pub(in crate::runtime) fn with_docker<T: Send>(
     nothing: T,
     work: impl AsyncFnOnce(&Docker) -> Result<T> + Send,
 ) -> Result<T> {

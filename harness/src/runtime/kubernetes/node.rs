@@ -19,7 +19,7 @@ use testcontainers::bollard::{
 use tokio::time::timeout;
 
 use super::{
-    Member,
+    Member, SERVERS,
     component::Component,
     files::{CURRENT, Files, KUBELET},
     init::{API_ANSWERS, BOOT, Boot, FOLDER, LOGS, NODE},
@@ -33,6 +33,8 @@ use crate::{
 
 /// What `ci/setup kubernetes` makes.
 const IMAGE: &str = "notafter/node:latest";
+/// What it says of the servers that others wrote and that it has.
+const LABEL: &str = "notafter.servers";
 /// What lies in the run's folder of a node, and where it is in the node.
 const MOUNTS: [(&str, &str); 2] = [("kubernetes", "/etc/kubernetes"), ("kubelet", KUBELET)];
 /// No command in a node takes longer: `kubeadm certs renew all` takes 11 s without an API.
@@ -45,6 +47,20 @@ pub(super) async fn image(docker: &Docker) -> Result<()> {
             .because(error)
             .hint("`ci/setup kubernetes` builds it, once, in some minutes")
     })
+}
+
+/// Whether it has the servers that others wrote.
+pub(super) async fn servers(docker: &Docker) -> Result<()> {
+    let labels = docker.inspect_image(IMAGE).await.ok().and_then(|image| image.config?.labels);
+    let listed = labels.and_then(|labels| labels.get(LABEL).cloned()).unwrap_or_default();
+    let has = |server: &&str| listed.split(',').any(|one| one == *server);
+    let missing: Vec<_> = SERVERS.iter().filter(|server| !has(server)).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    Err(Error::missing(format!("the image of nodes has no {missing}: {IMAGE}"))
+        .hint("`ci/setup kubernetes` makes one that has"))
 }
 
 /// Starts a node, which waits for [`lay_out`] from there.

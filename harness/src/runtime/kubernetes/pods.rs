@@ -37,6 +37,7 @@ use super::{
 use crate::{
     error::{Context, Error, Result},
     history::Recorder,
+    multicall::is_foreign,
     run::{RunFolder, write_private},
     runtime::{
         Cluster, Pod, Runtime,
@@ -60,6 +61,9 @@ const LOGS: &str = "/run-logs";
 const FOLDER: &str = "/pod";
 /// What this executable needs of a node, in whose image it runs as in its own.
 const LIBRARIES: [&str; 3] = ["/lib", "/lib64", "/usr/lib"];
+/// What a server that others wrote needs of it beside that: its program, and whom to become where it was root.
+const OF_OTHERS: [(&str, &str); 3] =
+    [("/usr/sbin", "Directory"), ("/etc/passwd", "File"), ("/etc/group", "File")];
 /// How long a kubelet waits at most if nobody says otherwise.
 const USUAL: Duration = Duration::from_mins(5);
 /// How often a kubelet looks whether a Secret was replaced, where there are any: people who wait for it have not got
@@ -210,12 +214,14 @@ fn deployment(service: &Service, run: &str, node: &str) -> Value {
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let here = format!("{RUNS}/{run}");
     let libraries = LIBRARIES.map(|path| (path, path.to_owned(), "Directory", true));
+    let of_others = OF_OTHERS.map(|(path, kind)| (path, path.to_owned(), kind, true));
+    let of_others = of_others.into_iter().filter(|_| is_foreign(&service.program));
     let shared = [
         ("/notafter", format!("{here}/services/notafter"), "File", true),
         (FOLDER, format!("{here}/services/{}", service.name), "Directory", false),
         (LOGS, format!("{here}/logs"), "Directory", false),
     ];
-    let places: Vec<_> = libraries.into_iter().chain(shared).collect();
+    let places: Vec<_> = libraries.into_iter().chain(of_others).chain(shared).collect();
     let named = |path: &str| path.trim_start_matches('/').replace('/', "-");
     let mounts = places.iter().map(
         |(path, _, _, read_only)| json!({"name": named(path), "mountPath": path, "readOnly": read_only}),
