@@ -7,7 +7,7 @@ pub const MODES: &[Mode] = &[
     Mode {
         name: "the leaf of a server has expired",
         seen: &["Google Voice, February 2021"],
-        scenarios: &["fault/server-leaf-expired"],
+        scenarios: &["fault/server-leaf-expired", "secret/stack-expired", "secret/nginx-expired"],
     },
     Mode {
         name: "the leaf of a client has expired",
@@ -49,7 +49,12 @@ pub const MODES: &[Mode] = &[
     Mode {
         name: "renewed on disk, and the process is stale",
         seen: &["kube-rs/kube#1953", "linkerd/linkerd2#15109"],
-        scenarios: &["fault/renewed-after-roll-out", "fault/client-renewed"],
+        scenarios: &[
+            "fault/renewed-after-roll-out",
+            "fault/client-renewed",
+            "secret/stack-rotated",
+            "secret/nginx-rotated",
+        ],
     },
     Mode {
         name: "a way of replacing files goes unseen",
@@ -67,6 +72,8 @@ pub const MODES: &[Mode] = &[
             "fault/key-for-everybody",
             "fault/certificate-removed",
             "fault/botched-renewal",
+            "secret/stack-torn",
+            "secret/nginx-torn",
         ],
     },
     Mode {
@@ -87,7 +94,7 @@ pub const MODES: &[Mode] = &[
     Mode {
         name: "a secret is absent at the start",
         seen: &["openchoreo/openchoreo#1055", "kubernetes-sigs/controller-runtime#1148"],
-        scenarios: &["fault/absent-at-boot"],
+        scenarios: &["fault/absent-at-boot", "secret/stack-absent", "secret/nginx-absent"],
     },
     // Its control is a system in which health lies.
     Mode {

@@ -9,6 +9,7 @@
 //! always belong to the same Secret, but that one may be torn already; a new one comes seconds later; and whose Secret
 //! is not there is not started at all.
 
+mod nginx;
 mod reference;
 mod shape;
 
@@ -17,11 +18,11 @@ use notafter::suite::Suite;
 /// The systems, and what breaks their Secrets.
 pub fn suite() -> Suite {
     Suite {
-        programs: stack::programs(),
-        systems: vec![stack::with_secrets],
-        templates: reference::templates(),
-        zoo: reference::zoo(),
-        users: vec![(stack::with_secrets().name, stack::workload)],
+        programs: stack::programs().into_iter().chain(servers::suite().programs).collect(),
+        systems: vec![stack::with_secrets, nginx::system],
+        templates: reference::templates().into_iter().chain(nginx::templates()).collect(),
+        zoo: reference::zoo().into_iter().chain(nginx::zoo()).collect(),
+        users: vec![(stack::with_secrets().name, stack::workload), (nginx::system().name, servers::users)],
         ..Suite::default()
     }
 }

@@ -3,7 +3,13 @@
 use notafter::{runtime::Runtime, suite::Suite, testing};
 
 /// Each takes a cluster of its own. `notafter zoo 'control-of/secret-*' --on kubernetes` runs all of them.
-const TESTED: [&str; 3] = ["secret/stack-expired", "secret/stack-absent", "control-of/secret-stack-torn"];
+const TESTED: [&str; 5] = [
+    "secret/stack-expired",
+    "secret/stack-absent",
+    "secret/nginx-torn",
+    "secret/nginx-rotated",
+    "control-of/secret-nginx-torn",
+];
 
 fn main() -> std::process::ExitCode {
     let suite = secrets::suite();
