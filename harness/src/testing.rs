@@ -25,7 +25,7 @@ use crate::{
     cli::{exit, output, quote},
     error::{Error, Result},
     multicall,
-    order::{Choice, Limits, Outcome, Strength, Trials},
+    order::{Choice, Limits, Outcome, Strength, Trials, fitting},
     report,
     run::{RunFolder, state_folder},
     runner::{self, Plan},
@@ -141,8 +141,8 @@ pub fn orders(
         let test = format!("{name}::{}", runtime.name());
         let rerun = quote::command(["cargo", "test", "--test", "run", "--", "--exact", &test]);
         let (seed, rotated) = (choice.seed, choice.rotated);
-        let trials =
-            Trials { runtime, choice, limits, rerun, ..Trials::of(system, state_folder().join("runs")) };
+        let (runs, side_by_side) = (state_folder().join("runs"), fitting(runtime));
+        let trials = Trials { runtime, choice, limits, side_by_side, rerun, ..Trials::of(system, runs) };
         // Ctrl-C ends a test executable at once; the guardians remove the clusters.
         let (_never, interrupt) = tokio::sync::watch::channel(false);
         let outcome = trials.run(interrupt).await.map_err(|error| error.to_string())?;
