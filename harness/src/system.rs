@@ -116,6 +116,13 @@ impl System {
         let authority = |name: &str, mount: &str| Some(&self.service(name)?.mounts.get(mount)?.authority);
         let server = self.service(&hop.server)?;
         let shown = authority(&hop.client, &hop.mount);
+        // Where all doors are under one authority, as those of etcd where kubeadm sets it up, the mount tells.
+        if let Some((mount, port)) = server.doors.get_key_value(&hop.mount)
+            && shown.is_some()
+            && shown == authority(&hop.server, mount)
+        {
+            return Some((mount.clone(), *port));
+        }
         let usual = (server.serves.clone(), server.port());
         if shown.is_none() || shown == authority(&hop.server, &server.serves) {
             return Some(usual);
@@ -319,6 +326,11 @@ mounts.workload = { authority = "mesh", filled = "by-itself" }
             server: "archive".into(),
             mount: mount.into(),
         };
+        assert_eq!(system.entrance(&hop("workload")), Some(("workload".into(), TLS_PORT)));
+        assert_eq!(system.entrance(&hop("peer")), Some(("peer".into(), 2380)));
+        // Under one authority it is the mount of the same name.
+        let one = text.replace("[\"mesh\", \"peers\"]", "[\"mesh\"]").replace("\"peers\"", "\"mesh\"");
+        let system = System::from_toml(&one, "stack.toml").expect("a system");
         assert_eq!(system.entrance(&hop("workload")), Some(("workload".into(), TLS_PORT)));
         assert_eq!(system.entrance(&hop("peer")), Some(("peer".into(), 2380)));
         let error = refused(&text.replace("{ peer = 2380", "{ pear = 2380"));

@@ -28,7 +28,8 @@ pub struct Service {
     pub serves: String,
     /// The ports at which it presents its mounts, where that is not the usual one. Others than the one that it
     /// serves are doors of their own, as the members of a quorum have among themselves: a hop that shows a
-    /// credential of the same authority leads there.
+    /// credential of the same authority leads there; where several have that one, to the door of the mount that has
+    /// the same name on both sides.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub doors: BTreeMap<String, u16>,
     /// What it is asked, to know that it serves.
