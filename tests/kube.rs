@@ -51,23 +51,32 @@ const KNOWN: [&str; 11] = [
 fn main() -> ExitCode {
     testing::main_with(
         Suite::default(),
-        vec![Trial::ignorable(
-            "a_cluster_is_whole_and_leaves_nothing",
-            async || match kubernetes::available().await.map_err(|error| error.to_string()) {
-                Ok(()) => a_cluster_is_whole_and_leaves_nothing().await.map(|()| None),
-                Err(missing) if testing::requires(testing::KUBERNETES) => Err(missing),
-                Err(missing) => Ok(Some(missing.replace('\n', "; "))),
-            },
-        )],
+        vec![
+            Trial::ignorable("a_cluster_is_whole_and_leaves_nothing", async || {
+                if_available(async || leaves_nothing(whole_life).await).await
+            }),
+            Trial::ignorable("three_control_planes_are_one_cluster_and_leave_nothing", async || {
+                if_available(async || leaves_nothing(whole_life_of_three).await).await
+            }),
+        ],
     )
 }
 
-async fn a_cluster_is_whole_and_leaves_nothing() -> Result<(), String> {
+/// Why it was not tried, if nobody requires it.
+async fn if_available(it: impl AsyncFnOnce() -> Result<(), String>) -> Result<Option<String>, String> {
+    match kubernetes::available().await.map_err(|error| error.to_string()) {
+        Ok(()) => it().await.map(|()| None),
+        Err(missing) if testing::requires(testing::KUBERNETES) => Err(missing),
+        Err(missing) => Ok(Some(missing.replace('\n', "; "))),
+    }
+}
+
+async fn leaves_nothing(life: impl AsyncFnOnce(&RunFolder) -> Result<()>) -> Result<(), String> {
     let runs = tempfile::tempdir().map_err(|error| error.to_string())?;
     let before = volumes().await;
     let folder = RunFolder::create(runs.path(), "kube-test", 0).map_err(|error| error.to_string())?;
     let guard = Guard::post(&folder).map_err(|error| error.to_string())?;
-    let went = whole_life(&folder).await.map_err(|error| error.to_string());
+    let went = life(&folder).await.map_err(|error| error.to_string());
     guard.release().await;
     if went.is_err() {
         return went.map_err(|why| format!("{why}\nthe logs are in {}", runs.keep().display()));
@@ -88,9 +97,22 @@ async fn whole_life(folder: &RunFolder) -> Result<()> {
     let cluster = kubernetes::up(&spec, folder).await?;
     cluster.whole(6, LIMIT).await?;
     pods_wait_for_their_node(&cluster).await?;
-    kubeadm_sees_each_certificate(&cluster).await?;
+    kubeadm_sees_each_certificate(&cluster, CONTROL_PLANE, &KNOWN).await?;
     a_guest_that_is_killed_leaves_the_cluster_as_it_was(&cluster, &spec, folder).await?;
     controllers_that_sleep_are_seen(&cluster).await?;
+    cluster.tear_down().await
+}
+
+/// On every node kubeadm finds what it knows, but how to set up a cluster, which is where that is done.
+async fn whole_life_of_three(folder: &RunFolder) -> Result<()> {
+    let spec = Spec { control_planes: 3, workers: 1, validity: Validity::lasting(HOUR), ..Spec::default() };
+    let cluster = kubernetes::up(&spec, folder).await?;
+    cluster.whole(4, LIMIT).await?;
+    let [joined @ .., _super_admin] = KNOWN;
+    kubeadm_sees_each_certificate(&cluster, CONTROL_PLANE, &KNOWN).await?;
+    for node in ["control-plane-2", "control-plane-3"] {
+        kubeadm_sees_each_certificate(&cluster, node, &joined).await?;
+    }
     cluster.tear_down().await
 }
 
@@ -141,16 +163,18 @@ fn failed(error: kube::Error) -> Error {
     Error::new(look::words(error))
 }
 
-async fn kubeadm_sees_each_certificate(cluster: &Kubernetes) -> Result<()> {
-    let said = cluster.exec(CONTROL_PLANE, &["kubeadm", "certs", "check-expiration"]).await?;
+async fn kubeadm_sees_each_certificate(cluster: &Kubernetes, node: &str, known: &[&str]) -> Result<()> {
+    let said = cluster.exec(node, &["kubeadm", "certs", "check-expiration"]).await?;
     let ends = |name: &str| {
         let line = said.lines().find(|line| line.split_whitespace().next() == Some(name))?;
         // "Nov 24, 2026 16:10 UTC   59m   ca   no"
         line.split_whitespace().find(|word| word.ends_with('m')).map(str::to_owned)
     };
-    match KNOWN.iter().find(|name| ends(name).is_none()) {
+    match known.iter().find(|name| ends(name).is_none()) {
         None => Ok(()),
-        Some(name) => Err(Error::new(format!("kubeadm does not see {name} end within the hour:\n{said}"))),
+        Some(name) => {
+            Err(Error::new(format!("kubeadm does not see {name} on {node} end within the hour:\n{said}")))
+        }
     }
 }
 

@@ -25,7 +25,11 @@ const HOUR: Duration = Duration::from_hours(1);
 /// How many nodes, and until when it stays.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Nodes beside the control plane
+    /// Nodes with a control plane, 1 or 3
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    control_planes: usize,
+
+    /// Nodes beside those with a control plane
     #[arg(long, value_name = "N", default_value_t = 2)]
     workers: usize,
 
@@ -78,7 +82,8 @@ async fn hold(args: &Args, folder: &RunFolder) -> Result<Kubernetes> {
     let validity = Validity::lasting(HOUR * args.hours);
     let begin = Instant::now();
     let patience = args.patience.map(|it| Duration::from_secs(it.0.as_secs().max(1)));
-    let spec = Spec { workers: args.workers, validity, patience, ..Spec::held() };
+    let Args { control_planes, workers, .. } = *args;
+    let spec = Spec { control_planes, workers, validity, patience, ..Spec::held() };
     let cluster = kubernetes::up(&spec, folder).await?;
     say(format_args!("the API answers after {:.1} s", begin.elapsed().as_secs_f64()));
     cluster.whole(6, LIMIT).await?;

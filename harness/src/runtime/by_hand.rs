@@ -35,15 +35,18 @@ fn beside() -> String {
 
 /// The components of a control plane are processes of its nodes, and the harness answers for their health. kubeadm
 /// does not renew what kubelets have, and neither does a cluster that nobody told to.
-const CONTROL_PLANE: &str = r#"node() { case $1 in kubelet-*) echo "${RUN##*/}-${1#kubelet-}";; *) echo "${RUN##*/}-control-plane";; esac; }
+const CONTROL_PLANE: &str = r#"node() {
+  case $1 in kubelet-*) it=${1#kubelet-};; *-[2-9]) it=control-plane-${1##*-};; *) it=control-plane;; esac
+  echo "${RUN##*/}-$it"
+}
 address() {
-  case $1 in api) port=6443;; etcd) port=2379;; controller-manager) port=10257;; scheduler) port=10259;;
-    *) port=10250;; esac
+  case $1 in kubelet-*) port=10250;; api*) port=6443;; etcd*) port=2379;; controller-manager*) port=10257;;
+    *) port=10259;; esac
   docker inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}:$port" "$(node "$1")"
 }
 health() { echo "http://$(jq -r .health "$RUN/services/$1/config.json")"; }
 pid() {
-  case $1 in api) it=kube-apiserver;; kubelet-*) it=kubelet;; etcd) it=etcd;; *) it=kube-$1;; esac
+  case $1 in kubelet-*) it=kubelet;; api*) it=kube-apiserver;; etcd*) it=etcd;; *) it=kube-${1%-[2-9]};; esac
   docker top "$(node "$1")" -eo pid,args | awk -v it="$it" '$2 ~ "(^|/)"it"$" { print $1 }'
 }
 # signed SUBJECT EXTENSIONS FILE: a new key and a certificate of the cluster's authority.

@@ -17,6 +17,7 @@ mod access;
 mod charge;
 mod cluster;
 mod component;
+mod endpoint;
 mod files;
 mod guest;
 mod health;
@@ -60,7 +61,7 @@ use crate::{
     system::System,
 };
 
-/// The node with the control plane.
+/// The node with the control plane; of several, the first, on which a cluster is set up.
 pub const CONTROL_PLANE: &str = "control-plane";
 /// Where kube-apiserver listens.
 pub const API_PORT: u16 = 6443;
@@ -70,7 +71,9 @@ pub(super) const SERVERS: [&str; 1] = ["nginx"];
 /// What is asked of a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
-    /// How many nodes there are beside the one with the control plane.
+    /// How many nodes have a control plane: one or three.
+    pub control_planes: usize,
+    /// How many nodes there are beside those with a control plane.
     pub workers: usize,
     /// From when to when its leaf certificates are valid.
     pub validity: Validity,
@@ -106,14 +109,10 @@ struct Member {
 }
 
 impl Default for Spec {
-    /// Two workers, and a year, as kubeadm has it.
+    /// One control plane, two workers, and a year, as kubeadm has it.
     fn default() -> Self {
-        Self {
-            workers: 2,
-            validity: Validity::lasting(Duration::from_hours(365 * 24)),
-            patience: None,
-            looks: None,
-        }
+        let validity = Validity::lasting(Duration::from_hours(365 * 24));
+        Self { control_planes: 1, workers: 2, validity, patience: None, looks: None }
     }
 }
 
@@ -122,6 +121,17 @@ impl Spec {
     pub fn held() -> Self {
         Self { looks: Some(pods::LOOKS), ..Self::default() }
     }
+}
+
+impl Member {
+    fn has_control_plane(&self) -> bool {
+        component::has_control_plane(&self.name)
+    }
+}
+
+/// The nodes that have a control plane.
+fn control_planes(members: &[Member]) -> impl Iterator<Item = &Member> {
+    members.iter().filter(|member| member.has_control_plane())
 }
 
 /// In the first process of a node this never returns.
@@ -173,33 +183,42 @@ pub fn is_control_plane(system: &System) -> bool {
 /// [`Kubernetes::whole`] waits for it.
 ///
 /// # Errors
-/// If it cannot be made, or its API does not answer in a minute; what was made is removed, and the logs
-/// are in the run's folder.
+/// If nobody would have so many control planes, or it cannot be made, or its API does not answer in a minute; what was
+/// made is removed, and the logs are in the run's folder.
 pub async fn up(spec: &Spec, folder: &RunFolder) -> Result<Kubernetes> {
-    let system = system(spec.workers, admin("admin", "admin"));
+    let system = system(spec.control_planes, spec.workers, admin("admin", "admin"));
     // Those of other runs, too, which may be its guests.
     let runs = folder.path().parent().unwrap_or(folder.path()).to_owned();
     let (place, docker, members) = start_nodes(&system, folder, &[(runs, pods::RUNS)]).await?;
     let pki = files::authorities(&system, &members)?;
     for member in &members {
-        let mut files = mint(&system, &pki, &members, &member.name, spec.validity)?;
+        let mut files = mint(&system, &pki, &members, member, spec.validity)?;
         files.extend(manifests::node(member, &component::Settings::default(), spec.patience, spec.looks)?);
-        if member.number == 0 {
-            files.extend(manifests::control_plane(member)?);
+        if member.has_control_plane() {
+            files.extend(manifests::control_plane(member, &members)?);
         }
         node::lay_out(folder, member, &members, files)?;
     }
     let conf = node::on_host(folder, CONTROL_PLANE, SUPER_ADMIN)?;
-    let client = access::client(&conf).await?;
+    let client = access::client(&conf, members[0].address).await?;
     let tried = AtomicU32::new(0);
     let folder = folder.clone();
     let cluster = Kubernetes { docker, folder, system, pki, members, client, tried, place };
-    access::serves(&cluster.client).await?;
+    api_servers_serve(&cluster.folder, &cluster.members).await?;
     cluster.members.iter().try_for_each(|member| node::go_on(&cluster.folder, member))?;
     // It has tried to register before there was an API, and now waits; a new one does not. Pods stay.
-    cluster.kill(CONTROL_PLANE, "kubelet").await?;
-    access::put_addons(&cluster.client).await?;
+    for node in control_planes(&cluster.members) {
+        cluster.kill(&node.name, "kubelet").await?;
+    }
+    access::put_addons(&cluster.client, endpoint::shared(&cluster.members)).await?;
     Ok(cluster)
+}
+
+/// Waits until there is an API on every node that has a control plane.
+async fn api_servers_serve(folder: &RunFolder, members: &[Member]) -> Result<()> {
+    let conf = node::on_host(folder, CONTROL_PLANE, SUPER_ADMIN)?;
+    let serves = async |member: &Member| access::serves(&access::client(&conf, member.address).await?).await;
+    try_join_all(control_planes(members).map(serves)).await.map(drop)
 }
 
 /// What a cluster said of its objects, in the folder of logs.
@@ -218,25 +237,38 @@ async fn start_nodes(
             "this executable did not begin with notafter::multicall::dispatch, so it cannot be a node",
         ));
     }
+    let mut names = vec![CONTROL_PLANE.to_owned()];
+    for node in system.services.iter().map(component::node_of) {
+        if !names.contains(&node) {
+            names.push(node);
+        }
+    }
+    can_be_a_quorum(names.iter().filter(|name| component::has_control_plane(name)).count())?;
     let docker = engine::connect()?;
     node::image(&docker).await?;
     let place = Containers { run: folder.id().to_owned(), given_back: AtomicBool::new(false) };
     network::create(&docker, folder).await?;
     elf::put(folder)?;
-    let mut names = vec![CONTROL_PLANE.to_owned()];
-    for node in system.services.iter().map(component::node_of) {
-        if !names.iter().any(|known| known == node) {
-            names.push(node.to_owned());
-        }
-    }
     let names = names.into_iter().enumerate();
     let starts = names.map(|(number, name)| node::start(&docker, folder, shared, number, name));
     let members = try_join_all(starts).await?;
     Ok((place, docker, members))
 }
 
+/// etcd answers as long as most of its members do.
+fn can_be_a_quorum(control_planes: usize) -> Result<()> {
+    match control_planes {
+        1 | 3 => Ok(()),
+        count => Err(Error::usage(format!(
+            "a cluster has 1 node with a control plane or 3, not {count}: etcd needs most of its members, so that 3 go \
+             on without any one of them, and 2 do not"
+        ))
+        .hint("take 1 or 3")),
+    }
+}
+
 impl Kubernetes {
-    /// The names of its nodes, the control plane first.
+    /// The names of its nodes, those with a control plane first.
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.members.iter().map(|member| member.name.as_str())
     }
@@ -277,7 +309,7 @@ impl Kubernetes {
     /// # Errors
     /// If there is no such node.
     pub fn mint(&self, node: &str, validity: Validity) -> Result<Files> {
-        mint(&self.system, &self.pki, &self.members, &self.member(node)?.name, validity)
+        mint(&self.system, &self.pki, &self.members, self.member(node)?, validity)
     }
 
     /// Replaces a file of a node by renaming, as kubeadm does; who reads it sees the old one or the new.
@@ -357,17 +389,16 @@ impl Kubernetes {
 }
 
 /// New credentials for all that belongs to a node, as files, and the authorities where they are kept.
-fn mint(system: &System, pki: &Pki, members: &[Member], node: &str, validity: Validity) -> Result<Files> {
+fn mint(system: &System, pki: &Pki, members: &[Member], node: &Member, validity: Validity) -> Result<Files> {
     let mut files = Files::new();
-    for service in system.services.iter().filter(|service| component::node_of(service) == node) {
-        for (mount, slot) in
-            service.mounts.keys().filter_map(|it| Some((it, component::slot_of(service, it)?)))
-        {
+    for service in &system.services {
+        let slots = service.mounts.keys().filter_map(|it| Some((it, component::slot_of(service, it)?)));
+        for (mount, slot) in slots.filter(|(_, slot)| component::is_on(service, slot, &node.name)) {
             let user = pki.identity(&service.name, mount).common_name;
             let credential = pki.issue(slot.authority, &service.name, mount, validity)?;
-            files.extend(files::of_credential(slot, &credential, &user, members[0].address));
+            files.extend(files::of_credential(slot, &credential, &user, endpoint::of(members, node, slot)));
         }
-        for name in &service.issues {
+        for name in service.issues.iter().filter(|_| component::node_of(service) == node.name) {
             files.extend(files::of_authority(name, pki.authority(name)?.issuer().credential())?);
         }
     }
@@ -394,5 +425,16 @@ impl Drop for Containers {
             // What cannot be removed now, the guardians will.
             let _ = containers::remove_run(&self.run);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_gets_a_number_of_control_planes_that_is_no_use() {
+        assert_eq!([1, 3].map(|count| can_be_a_quorum(count).is_ok()), [true; 2]);
+        insta::assert_snapshot!(can_be_a_quorum(2).expect_err("refused").to_string());
     }
 }

@@ -161,7 +161,7 @@ impl Role for Operator {
                 logs.repeat(async |_| look::logs_read(&access::client(&it.service).await?, STANDING).await),
                 exec.repeat(async |_| look::exec_works(&access::client(&it.service).await?, STANDING).await),
                 traffic
-                    .repeat(async |_| look::answers_outside(access::api(&it.service)?.ip(), OUTSIDE).await),
+                    .repeat(async |_| look::answers_outside(access::first(&it.service)?.ip(), OUTSIDE).await),
                 async {
                     if it.settings.named {
                         names.repeat(|number| it.name(number)).await;

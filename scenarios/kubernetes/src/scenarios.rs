@@ -6,6 +6,7 @@ mod extension;
 mod incident;
 mod kubelets;
 mod renewal;
+mod replicas;
 mod tokens;
 
 use std::time::Duration;
@@ -28,6 +29,8 @@ const NOTICED: Duration = Duration::from_secs(10);
 const RELOADED: Duration = Duration::from_secs(20);
 /// A kubelet starts again what crashes after 10 s, and then after twice as long.
 const BACK: Duration = Duration::from_mins(1);
+/// How long people wait for the API, which tries etcd again after up to some seconds.
+const ANSWERED: Duration = Duration::from_secs(15);
 /// How long is watched where it shows at once.
 const WATCHED: Duration = Duration::from_secs(5);
 
@@ -41,6 +44,7 @@ pub fn templates() -> Vec<Template> {
         tokens::templates(),
         extension::templates(),
         incident::templates(),
+        replicas::templates(),
     ];
     families.into_iter().flatten().collect()
 }
@@ -55,6 +59,7 @@ pub fn zoo() -> Vec<Specimen> {
         tokens::zoo(),
         extension::zoo(),
         incident::zoo(),
+        replicas::zoo(),
     ];
     families.into_iter().flatten().collect()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Issues what the operator and the users show to each other. Kubernetes knows nothing of it.
 const USERS: &str = "users";
-/// Nodes beside the control plane: a Service needs two to answer from another one.
+/// Nodes beside those with a control plane: a Service needs two to answer from another one.
 pub const WORKERS: usize = 1;
 /// What users do: each is one of the operator's tasks. `service` asks by name from within a pod, `traffic` comes
 /// from outside and needs no control plane.
@@ -17,9 +17,18 @@ pub const OPERATIONS: [&str; 7] = ["api", "nodes", "deploy", "service", "logs", 
 
 /// One control plane, one worker, and an operator.
 pub fn system() -> System {
-    let mut system = kubernetes::system(WORKERS, operator());
+    with_control_planes(1)
+}
+
+/// Three control planes, one worker, and an operator.
+pub fn replicated() -> System {
+    with_control_planes(3)
+}
+
+fn with_control_planes(count: usize) -> System {
+    let mut system = kubernetes::system(count, WORKERS, operator());
     system.authorities.insert(0, USERS.into());
-    system
+    system.with("operator", "nodes", i64::try_from(count + WORKERS).unwrap_or(i64::MAX))
 }
 
 /// The same, where kubelets ask for new client certificates by themselves, which last for minutes.
@@ -87,7 +96,6 @@ fn operator() -> Service {
     operator.mounts.insert(USERS.into(), Mount::of(USERS));
     operator.serves = USERS.into();
     operator.restart.first = Span(Duration::from_millis(50));
-    operator.settings.insert("nodes".into(), i64::try_from(1 + WORKERS).unwrap_or(i64::MAX).into());
     operator.settings.insert("renewal".into(), false.into());
     operator
 }
@@ -126,7 +134,7 @@ mod tests {
     #[test]
     fn each_system_makes_sense_and_survives_toml() {
         let renewing = [renewing(), unapproved(), serving_renewing(), serving_unapproved()];
-        for system in renewing.into_iter().chain([system(), named(), extended()]) {
+        for system in renewing.into_iter().chain([system(), named(), replicated(), extended()]) {
             system.validate().expect("valid");
             assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
         }

@@ -114,7 +114,7 @@ fn a_control_plane_is_renewed_with_kubeadm_and_its_kubelets_without() {
         .into_iter()
         .fold(Runbook::new().then(Step::Identify), Runbook::then)
         .then(Step::RestartAll { services: names(&["scheduler"]) });
-    let system = system(1, admin("operator", "operator"));
+    let system = system(1, 1, admin("operator", "operator"));
     let scenario = Scenario { repair: Repair::by(repair), ..Scenario::new("control-plane/expired", system) };
     let guide = Guide { scenario: &scenario, runtime: Runtime::Kubernetes, last: None };
     insta::assert_snapshot!(guide.markdown());

@@ -1,6 +1,12 @@
 //! What we ask of the API of a cluster: addons, and the conditions that make a cluster whole.
 
-use std::{fmt::Debug, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    fmt::Debug,
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -17,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    files, look,
+    API_PORT, files, look,
     manifests::{DNS, IMAGE},
 };
 use crate::{
@@ -63,10 +69,13 @@ networking:
   serviceSubnet: 10.96.0.0/16
 ";
 
-/// A client with the credential of a kubeconfig.
-pub(super) async fn client(path: &Path) -> Result<Client> {
+/// A client of the API server at this address, with the credential of a kubeconfig.
+pub(super) async fn client(path: &Path, api: IpAddr) -> Result<Client> {
     let what = || format!("cannot use the kubeconfig {}", path.display());
-    let kubeconfig = Kubeconfig::read_from(path).context(what)?;
+    let mut kubeconfig = Kubeconfig::read_from(path).context(what)?;
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        cluster.server = Some(format!("https://{}", SocketAddr::new(api, API_PORT)));
+    }
     with(kubeconfig, what).await
 }
 
@@ -101,9 +110,12 @@ pub(super) async fn settled(client: &Client, nodes: usize) -> Result<()> {
     holds("cluster DNS is available", SETTLED, || look::is_available(client, SYSTEM, "coredns")).await
 }
 
-/// What kubeadm puts into a new cluster: who may do everything, its own configuration, cluster DNS.
-pub(super) async fn put_addons(client: &Client) -> Result<()> {
+/// What kubeadm puts into a new cluster: who may do everything, its own configuration, cluster DNS. `endpoint` is what
+/// leads to several API servers, if there are several.
+pub(super) async fn put_addons(client: &Client, endpoint: Option<IpAddr>) -> Result<()> {
     let system = json!({"name": "coredns", "namespace": SYSTEM});
+    let endpoint = endpoint.map(|address| format!("controlPlaneEndpoint: {address}:{API_PORT}\n"));
+    let kubeadm = format!("{KUBEADM}{}", endpoint.unwrap_or_default());
     put::<ClusterRoleBinding>(&Api::all(client.clone()), &json!({
         "metadata": {"name": "kubeadm:cluster-admins"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
@@ -129,7 +141,7 @@ pub(super) async fn put_addons(client: &Client) -> Result<()> {
         &Api::namespaced(client.clone(), SYSTEM),
         &json!({
             "metadata": {"name": "kubeadm-config", "namespace": SYSTEM},
-            "data": {"ClusterConfiguration": KUBEADM},
+            "data": {"ClusterConfiguration": kubeadm},
         }),
     )
     .await?;

@@ -142,7 +142,8 @@ impl Charge {
             node::put(&self.nodes.folder, &member.name, manifests::AUDIT, manifests::AUDIT_POLICY)?;
         }
         let path = manifests::path_of(self.component.program());
-        let manifest = manifests::static_pod(self.component, &self.settings, member, self.put)?;
+        let manifest =
+            manifests::static_pod(self.component, &self.settings, member, &self.nodes.members, self.put)?;
         self.put += 1;
         node::put(&self.nodes.folder, &member.name, &path, &manifest)
     }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::try_join_all;
 use testcontainers::bollard::Docker;
 use tokio::{
     net::TcpListener,
@@ -19,10 +20,10 @@ use tokio::{
 };
 
 use super::{
-    CONTROL_PLANE, Containers, EVENTS, Member, SUPER_ADMIN, access,
+    CONTROL_PLANE, Containers, EVENTS, Member, SUPER_ADMIN, access, api_servers_serve,
     charge::Charge,
-    component::{Component, Settings, is_extension, node_of, slot_of},
-    files,
+    component::{Component, Settings, has_control_plane, is_extension, is_on, node_of, slot_of},
+    endpoint, files,
     guest::Guest,
     health,
     init::{SAW, Saw},
@@ -46,7 +47,7 @@ const READ_EVERY: Duration = Duration::from_millis(10);
 pub(in crate::runtime) struct Nodes {
     pub(super) docker: Docker,
     pub(super) folder: RunFolder,
-    /// The control plane first.
+    /// Those with a control plane first.
     pub(super) members: Vec<Member>,
     /// What came of setting the cluster up; nothing as long as that goes on.
     pub(super) set_up: OnceLock<Result<(), String>>,
@@ -166,8 +167,8 @@ impl<'a> Making<'a> {
     /// A component: somebody who has charge of it, and somebody who watches its health.
     async fn charge(&mut self, index: usize, service: &Service, component: Component) -> Result<()> {
         self.lay_out(service, self.loopback(index))?;
-        let (member, on) = self.nodes.member_of(service)?;
-        let address = on.address;
+        let (member, node) = self.nodes.member_of(service)?;
+        let (node, address) = (node.clone(), node.address);
         let health = SocketAddr::new(self.loopback(index), HEALTH_PORT);
         let listener = TcpListener::bind(health).await.context(|| format!("cannot listen on {health}"))?;
         let (running, runs) = watch::channel(0);
@@ -189,7 +190,7 @@ impl<'a> Making<'a> {
         let watcher = health::Watcher {
             component,
             service: service.name.clone(),
-            address,
+            node,
             runs,
             nodes: self.nodes.clone(),
             system: self.system.clone(),
@@ -219,11 +220,12 @@ impl<'a> Making<'a> {
             let to = self.told.clone();
             self.tasks.spawn(async move { listen(&told, number, &to).await });
         }
-        let kubelet = self.system.services.iter().find(|service| {
-            Component::of(service) == Some(Component::Kubelet) && node_of(service) == CONTROL_PLANE
+        let kubelets = self.system.services.iter().filter(|service| {
+            Component::of(service) == Some(Component::Kubelet) && has_control_plane(&node_of(service))
         });
-        let kubelet = kubelet.and_then(|service| Some(self.pods.get(&service.name)?.supervisor.clone()));
-        self.tasks.spawn(set_up(self.nodes.clone(), kubelet));
+        let kubelets =
+            kubelets.filter_map(|service| Some(self.pods.get(&service.name)?.supervisor.clone())).collect();
+        self.tasks.spawn(set_up(self.nodes.clone(), kubelets));
         let place = Place::of(self.nodes.clone(), None, Holding::Own(containers), self.tasks);
         Cluster {
             system: self.system.clone(),
@@ -260,8 +262,9 @@ async fn listen(path: &Path, number: usize, told: &Mutex<Told>) {
     }
 }
 
-/// Sets a cluster up as soon as its API answers, as `kubeadm init` does: rights, configuration, DNS.
-async fn set_up(nodes: Arc<Nodes>, kubelet: Option<mpsc::Sender<Request>>) {
+/// Sets a cluster up as soon as its API answers, as `kubeadm init` does: rights, configuration, DNS. These are the
+/// kubelets of nodes with a control plane.
+async fn set_up(nodes: Arc<Nodes>, kubelets: Vec<mpsc::Sender<Request>>) {
     let done = async {
         let conf = node::on_host(&nodes.folder, CONTROL_PLANE, SUPER_ADMIN)?;
         // The nodes have been told to start once the manifest is there, and the credentials before.
@@ -270,20 +273,22 @@ async fn set_up(nodes: Arc<Nodes>, kubelet: Option<mpsc::Sender<Request>>) {
         while !manifest.exists() {
             sleep(READ_EVERY).await;
         }
-        let client = access::client(&conf).await?;
-        access::serves(&client).await?;
+        api_servers_serve(&nodes.folder, &nodes.members).await?;
         nodes.members.iter().try_for_each(|member| node::go_on(&nodes.folder, member))?;
         // It has tried to register before there was an API, and now waits; a new one does not. Pods stay.
-        if let Some(kubelet) = kubelet {
-            let (answer, done) = oneshot::channel();
-            let gone = || Error::new("nobody has charge of the kubelet of the control plane");
-            kubelet.send((Order::Restart, answer)).await.map_err(|_| gone())?;
-            done.await.map_err(|_| gone())?.map_err(Error::new)?;
-        }
-        access::put_addons(&client).await
+        try_join_all(kubelets.iter().map(restart)).await?;
+        let client = access::client(&conf, nodes.members[0].address).await?;
+        access::put_addons(&client, endpoint::shared(&nodes.members)).await
     };
     let done = done.await.map_err(|error: Error| error.to_string());
     let _ = nodes.set_up.set(done);
+}
+
+async fn restart(kubelet: &mpsc::Sender<Request>) -> Result<()> {
+    let (answer, done) = oneshot::channel();
+    let gone = || Error::new("nobody has charge of the kubelet of a control plane");
+    kubelet.send((Order::Restart, answer)).await.map_err(|_| gone())?;
+    done.await.map_err(|_| gone())?.map_err(Error::new)
 }
 
 impl Nodes {
@@ -300,10 +305,12 @@ impl Nodes {
         credential: &Credential,
     ) -> Result<()> {
         let Some(slot) = slot_of(service, mount) else { return Ok(()) };
-        let (_, member) = self.member_of(service)?;
         let user = crate::pki::common_name_of(credential)?;
-        let files = files::of_credential(slot, credential, &user, self.members[0].address);
-        self.put(member, files)
+        let has_it = |member: &&Member| is_on(service, slot, &member.name);
+        self.members.iter().filter(has_it).try_for_each(|member| {
+            let api = endpoint::of(&self.members, member, slot);
+            self.put(member, files::of_credential(slot, credential, &user, api))
+        })
     }
 
     /// Puts the certificate and key of an authority where kubeadm has them.
@@ -324,9 +331,11 @@ impl Nodes {
     }
 
     async fn keep_events(&self, client: Option<kube::Client>) -> Result<()> {
-        let client = match client {
-            Some(client) => client,
-            None => access::client(&node::on_host(&self.folder, CONTROL_PLANE, SUPER_ADMIN)?).await?,
+        let client = if let Some(client) = client {
+            client
+        } else {
+            let conf = node::on_host(&self.folder, CONTROL_PLANE, SUPER_ADMIN)?;
+            access::client(&conf, self.members[0].address).await?
         };
         access::keep_events(&client, &self.folder.logs().join(EVENTS)).await
     }

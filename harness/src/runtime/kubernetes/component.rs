@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{CONTROL_PLANE, Member};
+use super::{CONTROL_PLANE, Member, endpoint};
 use crate::{
     error::{Context, Result},
     pki::{Identity, Usage},
@@ -31,6 +31,9 @@ const ADMINS: &str = "kubeadm:cluster-admins";
 const MASTERS: &str = "system:masters";
 /// The Service of the API itself: the first address of the range of Services.
 const API_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
+
+/// Where members of etcd meet.
+pub(super) const PEER_PORT: u16 = 2380;
 
 /// What a component can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -185,47 +188,77 @@ pub(super) fn identity_of_extension(name: &str) -> Identity {
     Identity { dns_names: names.map(|rest| format!("{name}{rest}")).into(), ..server(name) }
 }
 
-/// The node that a service belongs to.
-pub(super) fn node_of(service: &Service) -> &str {
+/// The node that a service belongs to: a kubelet has its name, and any other component of a control plane its number.
+pub(super) fn node_of(service: &Service) -> String {
+    let number = service.name.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(1);
     match Component::of(service) {
-        Some(Component::Kubelet) => service.name.strip_prefix(KUBELET_OF).unwrap_or(&service.name),
-        _ => CONTROL_PLANE,
+        Some(Component::Kubelet) => service.name.strip_prefix(KUBELET_OF).unwrap_or(&service.name).into(),
+        Some(_) => nth(CONTROL_PLANE, number),
+        None => CONTROL_PLANE.into(),
     }
 }
 
-/// A control plane and so many workers, and somebody who works with them: see [`admin`].
+/// Whether a node has what lies in a slot of a service: its own. What people call the API server with lies on every
+/// node with a control plane; how to set up a cluster, where that is done.
+pub(super) fn is_on(service: &Service, slot: &Slot, node: &str) -> bool {
+    node_of(service) == node || (slot.form == Form::Kubeconfig("admin") && has_control_plane(node))
+}
+
+/// Whether a node of this name has a control plane.
+pub(super) fn has_control_plane(node: &str) -> bool {
+    node.strip_prefix(CONTROL_PLANE).is_some_and(|number| number.is_empty() || number.starts_with('-'))
+}
+
+/// What the one with this number, from 1, of several of a kind is called.
+fn nth(name: &str, number: usize) -> String {
+    if number == 1 { name.to_owned() } else { format!("{name}-{number}") }
+}
+
+/// So many nodes with a control plane, one or three, so many workers, and somebody who works with them: see [`admin`].
+/// Of three, the services of the first are called as if it were the only one, and those of the others `api-2`, `api-3`.
+/// An API server calls the etcd of its own node, and the etcds are the members of one cluster.
 ///
 /// Controllers, schedulers and kubelets call the API server, too, but nobody calls it in their place: what they
 /// show is known from the server's log, where it refuses them.
-pub fn system(workers: usize, admin: Service) -> System {
-    let nodes = (1..=workers).map(|number| format!("worker-{number}"));
-    let nodes: Vec<String> = [CONTROL_PLANE.to_owned()].into_iter().chain(nodes).collect();
-    let kubelets = nodes.iter().map(|node| format!("{KUBELET_OF}{node}"));
+pub fn system(control_planes: usize, workers: usize, admin: Service) -> System {
+    let numbers = || 1..=control_planes;
+    let nodes = numbers().map(|number| nth(CONTROL_PLANE, number));
+    let nodes = nodes.chain((1..=workers).map(|number| format!("worker-{number}")));
+    let kubelets = nodes.map(|node| format!("{KUBELET_OF}{node}"));
     let kubelets: Vec<Service> = kubelets.map(|name| service(&name, Component::Kubelet)).collect();
     let calls = kubelets.iter().map(|kubelet| (kubelet.name.clone(), "kubelet-client".to_owned()));
-    let api = Service {
-        needs: calls.chain([("etcd".into(), "etcd-client".into())]).collect(),
+    let etcds = numbers().map(|number| etcd(number, control_planes));
+    let apis = numbers().map(|number| Service {
+        needs: calls.clone().chain([(nth("etcd", number), "etcd-client".into())]).collect(),
         issues: vec![ACCOUNTS.into()],
         well_known: true,
-        ..service("api", Component::ApiServer)
-    };
-    let controller_manager = Service {
+        ..service(&nth("api", number), Component::ApiServer)
+    });
+    let controller_managers = numbers().map(|number| Service {
         // It signs with one of them. The others are where kubeadm leaves them, too: `kubeadm certs renew`
-        // issues from there.
+        // issues from there, on each node from the same.
         issues: [CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA].map(Into::into).into(),
-        ..service("controller-manager", Component::ControllerManager)
-    };
-    let mut services = vec![
-        service("etcd", Component::Etcd),
-        api,
-        controller_manager,
-        service("scheduler", Component::Scheduler),
-    ];
+        ..service(&nth("controller-manager", number), Component::ControllerManager)
+    });
+    let schedulers = numbers().map(|number| service(&nth("scheduler", number), Component::Scheduler));
+    let mut services: Vec<Service> = etcds.chain(apis).chain(controller_managers).chain(schedulers).collect();
     services.extend(kubelets);
-    services.push(admin);
+    let needs = numbers().map(|number| (nth("api", number), "admin".into())).collect();
+    services.push(Service { needs, ..admin });
     // The last one is what those show who must not get in.
     let authorities = [ACCOUNTS, ETCD_CA, FRONT_PROXY_CA, CLUSTER_CA].map(Into::into).into();
     System { name: "control-plane".into(), authorities, services }
+}
+
+/// One of so many members of etcd. They meet at a door of their own.
+fn etcd(number: usize, members: usize) -> Service {
+    let mut member = service(&nth("etcd", number), Component::Etcd);
+    let others = (1..=members).filter(|other| *other != number);
+    member.needs = others.map(|other| (nth("etcd", other), "peer".into())).collect();
+    if !member.needs.is_empty() {
+        member.doors.insert("peer".into(), PEER_PORT);
+    }
+    member
 }
 
 /// Somebody with the credentials of an administrator: a program that runs beside the cluster, and calls its
@@ -272,9 +305,9 @@ fn mounts(slots: &[Slot]) -> BTreeMap<String, Mount> {
     slots.iter().map(mount).collect()
 }
 
-/// Whom the certificate in a slot of a service on this node names, in kubeadm's words. Who calls the API server or
-/// etcd may do so by the name of the service, too, as `certSANs` of kubeadm would have it.
-pub(super) fn identity(service: &Service, slot: &Slot, node: &Member) -> Identity {
+/// Whom the certificate in a slot of a service on this node, one of these, names, in kubeadm's words. Who calls the API
+/// server or etcd may do so by the name of the service, too, as `certSANs` of kubeadm would have it.
+pub(super) fn identity(service: &Service, slot: &Slot, node: &Member, members: &[Member]) -> Identity {
     let (name, address) = (node.name.as_str(), node.address);
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let names = |names: &[&str]| names.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
@@ -285,7 +318,10 @@ pub(super) fn identity(service: &Service, slot: &Slot, node: &Member) -> Identit
                 .into_iter()
                 .chain(names(&[name, "localhost", &service.name]))
                 .collect(),
-            addresses: vec![API_SERVICE, address, loopback[0]],
+            addresses: [API_SERVICE, address, loopback[0]]
+                .into_iter()
+                .chain(endpoint::shared(members))
+                .collect(),
             ..server("kube-apiserver")
         },
         (Some(Component::ApiServer), "kubelet-client") => {
@@ -334,7 +370,7 @@ mod tests {
 
     #[test]
     fn the_system_makes_sense_and_survives_toml() {
-        let system = system(2, admin("admin", "admin"));
+        let system = system(1, 2, admin("admin", "admin"));
         system.validate().expect("valid");
         assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
         let kubelet = system.service("kubelet-worker-2").expect("there are two");
@@ -342,11 +378,39 @@ mod tests {
         assert_eq!((kubelet.port(), kubelet.serves.as_str()), (10_250, "serving"));
     }
 
+    fn ports_of(system: &System) -> Vec<(String, u16)> {
+        let ports = system.hops().into_iter().map(|hop| (hop.to_string(), system.entrance(&hop)));
+        ports.filter_map(|(hop, entrance)| Some((hop, entrance?.1))).collect()
+    }
+
+    #[test]
+    fn of_three_each_has_its_node_and_an_api_server_calls_the_etcd_beside_it() {
+        let system = system(3, 1, admin("admin", "admin"));
+        system.validate().expect("valid");
+        assert_eq!(System::from_toml(&system.to_toml(), "control-plane").expect("reads"), system);
+        let node = |name: &str| node_of(system.service(name).expect("it is there"));
+        assert_eq!(
+            ["etcd", "controller-manager", "controller-manager-2", "kubelet-control-plane-3", "admin"]
+                .map(node),
+            ["control-plane", "control-plane", "control-plane-2", "control-plane-3", "control-plane"]
+        );
+        let ports = ports_of(&system);
+        for (client, server, port) in [
+            ("etcd", "etcd-2", PEER_PORT),
+            ("etcd-3", "etcd", PEER_PORT),
+            ("api-2", "etcd-2", 2379),
+            ("api-3", "kubelet-control-plane", 10_250),
+            ("admin", "api-3", 6443),
+        ] {
+            let hop = format!("{client} -> {server}");
+            assert!(ports.contains(&(hop.clone(), port)), "{hop} at {port} in {ports:?}");
+        }
+        assert!(!ports.iter().any(|(hop, _)| hop == "api-2 -> etcd"), "{ports:?}");
+    }
+
     #[test]
     fn who_is_called_is_called_where_it_listens() {
-        let system = system(1, admin("admin", "admin"));
-        let ports = system.hops().into_iter().map(|hop| (hop.to_string(), system.entrance(&hop)));
-        let ports: Vec<_> = ports.filter_map(|(hop, entrance)| Some((hop, entrance?.1))).collect();
+        let ports = ports_of(&system(1, 1, admin("admin", "admin")));
         let expected = [
             ("api -> etcd", 2379),
             ("api -> kubelet-control-plane", 10_250),

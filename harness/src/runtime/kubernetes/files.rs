@@ -49,7 +49,7 @@ pub(super) fn authorities(system: &System, members: &[Member]) -> Result<Pki> {
         let Some(member) = members.iter().find(|one| one.name == node_of(service)) else { continue };
         for slot in service.mounts.keys().filter_map(|mount| slot_of(service, mount)) {
             let key = (service.name.clone(), slot.mount.to_owned());
-            named.insert(key, identity(service, slot, member));
+            named.insert(key, identity(service, slot, member, members));
         }
         if is_extension(system, service) {
             let key = (service.name.clone(), service.serves.clone());
@@ -209,10 +209,10 @@ mod tests {
         let address = IpAddr::V4(Ipv4Addr::new(172, 18, 0, 2));
         let (name, container) = (CONTROL_PLANE.to_owned(), String::new());
         let members = [Member { name, number: 0, address, container }];
-        let system = component::system(0, component::admin("admin", "admin"));
+        let system = component::system(1, 0, component::admin("admin", "admin"));
         let pki = authorities(&system, &members).expect("random bytes");
         let year = Validity::lasting(Duration::from_hours(365 * 24));
-        mint(&system, &pki, &members, CONTROL_PLANE, year).expect("ASCII")
+        mint(&system, &pki, &members, &members[0], year).expect("ASCII")
     }
 
     fn subject_and_issuer(pem: &str) -> (String, String) {

@@ -106,7 +106,7 @@ pub(super) async fn join(host: RunFolder, folder: &RunFolder, wanted: &Spec) -> 
         return Err(Error::usage(format!("cluster {} has a guest already: {}", host.id(), there.id()))
             .hint("one at a time: wait for it, or hold up another cluster"));
     }
-    let client = access::client(&node::on_host(&host, CONTROL_PLANE, SUPER_ADMIN)?).await?;
+    let client = client(&host, &hosting).await?;
     remove(&client, engine::RUN).await.context(|| format!("cannot clear cluster {}", host.id()))?;
     let note = |path: PathBuf, text: &str| fs::write(&path, text).context(|| path.display().to_string());
     note(folder.path().join(HOST), &host.path().to_string_lossy())?;
@@ -130,7 +130,7 @@ fn fits(hosting: &Hosting, wanted: &Spec) -> Result<(), (String, String)> {
         let what = format!("its kubelets look for new Secrets every {is}, not every {wants}");
         return Err((what, "hold up another one".into()));
     }
-    if hosting.members.len() < 2 {
+    if hosting.members.iter().all(Member::has_control_plane) {
         return Err(("it has no worker".into(), "notafter kube --hold --workers 2".into()));
     }
     Ok(())
@@ -158,7 +158,9 @@ pub(crate) fn leave(folder: &RunFolder) -> Result<()> {
     }
     let folder = folder.clone();
     let leaving = async move {
-        let client = access::client(&node::on_host(&host, CONTROL_PLANE, SUPER_ADMIN)?).await?;
+        let told = fs::read(host.path().join(HOSTING)).context(|| "what the host says".into())?;
+        let hosting: Hosting = serde_json::from_slice(&told).context(|| "what the host says".into())?;
+        let client = client(&host, &hosting).await?;
         let guest = Guest { folder, host, client };
         let late = || Error::new(format!("no end after {} s", LEFT.as_secs()));
         timeout(LEFT, guest.leave()).await.map_err(|_| late())?
@@ -168,6 +170,11 @@ pub(crate) fn leave(folder: &RunFolder) -> Result<()> {
         tokio::runtime::Runtime::new().context(|| "cannot start".into())?.block_on(leaving)
     });
     apart.join().unwrap_or_else(|_| Err(Error::new("whoever leaves the cluster has panicked")))
+}
+
+async fn client(host: &RunFolder, hosting: &Hosting) -> Result<Client> {
+    let conf = node::on_host(host, CONTROL_PLANE, SUPER_ADMIN)?;
+    access::client(&conf, hosting.members[0].address).await
 }
 
 fn text_in(path: &Path) -> String {
@@ -217,7 +224,7 @@ mod tests {
 
     fn hosting(patience: Option<u64>, nodes: usize) -> Hosting {
         let member = |number| Member {
-            name: format!("node-{number}"),
+            name: if number == 0 { CONTROL_PLANE.into() } else { format!("worker-{number}") },
             number,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             container: String::new(),

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    CONTROL_PLANE, Nodes, SUPER_ADMIN, access,
+    CONTROL_PLANE, Member, Nodes, SUPER_ADMIN, access,
     component::{ACCOUNTS, Component},
     files, node,
     shown::Shown,
@@ -44,8 +44,8 @@ pub(super) struct Watcher {
     pub component: Component,
     /// The service that it is.
     pub service: String,
-    /// Of its node.
-    pub address: IpAddr,
+    /// Its node.
+    pub node: Member,
     /// Which start of it runs, from 1; 0 if none does.
     pub runs: watch::Receiver<u32>,
     pub nodes: Arc<Nodes>,
@@ -76,12 +76,12 @@ impl Watcher {
                 () = std::future::ready(()), if start == 0 => not_running(),
             };
             let clients = if self.component == Component::ApiServer {
-                shown.read(&self.nodes, &self.system);
+                shown.read(&self.node.name, &self.nodes, &self.system);
                 if status.ready
                     && let Some(leaf) = self.signs(&mut asking).await
                 {
                     let signer = format!("{}@{ACCOUNTS}", self.service);
-                    shown.clients.insert(signer, BTreeMap::from([(self.address, leaf)]));
+                    shown.clients.insert(signer, BTreeMap::from([(self.node.address, leaf)]));
                 }
                 shown.clients.clone()
             } else {
@@ -132,7 +132,7 @@ impl Watcher {
                 None
             }
             Component::Kubelet => {
-                let health = SocketAddr::new(self.address, KUBELET_HEALTH);
+                let health = SocketAddr::new(self.node.address, KUBELET_HEALTH);
                 if let Err(why) = in_clear(health).await {
                     status.waits_for.push(format!("the kubelet: {why}"));
                 }
@@ -159,7 +159,7 @@ impl Watcher {
             client
         } else {
             let conf = node::on_host(&self.nodes.folder, CONTROL_PLANE, SUPER_ADMIN).ok()?;
-            access::client(&conf).await.ok()?
+            access::client(&conf, self.node.address).await.ok()?
         };
         let in_use = timeout(LIMIT, tokens::key_in_use(&client)).await.ok()?.ok()?;
         *asking = Some(client);
@@ -173,7 +173,7 @@ impl Watcher {
         protocol: Protocol,
         status: &mut Status,
     ) -> Option<Leaf> {
-        let address = SocketAddr::new(self.address, self.component.port());
+        let address = SocketAddr::new(self.node.address, self.component.port());
         let seen = match Client::showing(own) {
             Ok(client) => client.once(address, protocol).await,
             Err(error) => {

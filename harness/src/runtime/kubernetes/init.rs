@@ -47,8 +47,10 @@ pub(super) struct Boot {
     pub files: Files,
     /// The pods of each other node, and the address of that node.
     pub routes: Vec<(String, String)>,
+    /// What leads to several API servers, each as the arguments of `iptables`.
+    pub endpoint: Vec<Vec<String>>,
     /// Whether its programs wait until the API answers: a kubelet that cannot register tries again after
-    /// up to seven seconds. That of the control plane is what starts the API.
+    /// up to seven seconds. That of a control plane is what starts the API.
     pub waits_for_api: bool,
     /// What to supervise: name of the log, and the command.
     pub programs: BTreeMap<String, Vec<String>>,
@@ -96,6 +98,9 @@ fn init() -> io::Result<std::convert::Infallible> {
     run("ip", &["route", "add", SERVICES, "dev", "eth0"])?;
     for (pods, node) in &boot.routes {
         run("ip", &["route", "add", pods, "via", node])?;
+    }
+    for rule in &boot.endpoint {
+        run("iptables", &rule.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     fs::create_dir_all(Path::new(FOLDER).join(HELD))?;
     let mut supervised = vec![Supervised::new("containerd", &["containerd".into()])];

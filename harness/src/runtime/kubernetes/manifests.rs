@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     Member,
-    component::{Component, Settings},
+    component::{Component, PEER_PORT, Settings},
+    control_planes,
     files::{Files, SIGNER},
 };
 use crate::error::{Context, Result};
@@ -47,11 +48,11 @@ pub(super) fn path_of(pod: &str) -> String {
     format!("/etc/kubernetes/manifests/{pod}.yaml")
 }
 
-/// The static pods of a control-plane node, where kubeadm puts them.
-pub(super) fn control_plane(node: &Member) -> Result<Files> {
+/// The static pods of a control-plane node, one of these, where kubeadm puts them.
+pub(super) fn control_plane(node: &Member, members: &[Member]) -> Result<Files> {
     let pods = Component::ALL.into_iter().filter(|component| *component != Component::Kubelet);
     let settings = Settings::default();
-    pods.map(|pod| Ok((path_of(pod.program()), static_pod(pod, &settings, node, 0)?))).collect()
+    pods.map(|pod| Ok((path_of(pod.program()), static_pod(pod, &settings, node, members, 0)?))).collect()
 }
 
 /// The manifest of a static pod. `start` is how often it was put there before: a kubelet takes one with another
@@ -60,11 +61,12 @@ pub(super) fn static_pod(
     component: Component,
     settings: &Settings,
     node: &Member,
+    members: &[Member],
     start: u32,
 ) -> Result<String> {
     let (pod, address) = (component.program(), node.address);
     let arguments = match component {
-        Component::Etcd => etcd(&node.name, address),
+        Component::Etcd => etcd(node, members),
         Component::ApiServer => api_server(address, settings),
         Component::ControllerManager => controller_manager(settings),
         Component::Scheduler | Component::Kubelet => scheduler(),
@@ -189,16 +191,29 @@ fn pod_of(name: &str, address: IpAddr, arguments: &[String], start: u32) -> Valu
     })
 }
 
-fn etcd(name: &str, address: IpAddr) -> Vec<String> {
+/// What members of etcd are told where there are several.
+const OF_SEVERAL: [&str; 3] = [
+    // 100 ms and 1 s, as usual, are less than one waits for a core now and then where three control planes share two.
+    "--heartbeat-interval=300",
+    "--election-timeout=3000",
+    // Whoever is asked in the place of another member comes from this machine, which no certificate names.
+    "--peer-skip-client-san-verification=true",
+];
+
+fn etcd(node: &Member, members: &[Member]) -> Vec<String> {
+    let (name, address) = (&node.name, node.address);
+    let peer = |member: &Member| format!("{}=https://{}:{PEER_PORT}", member.name, member.address);
+    let peers: Vec<_> = control_planes(members).map(peer).collect();
+    let several: &[&str] = if peers.len() > 1 { &OF_SEVERAL } else { &[] };
     let clients = format!("https://127.0.0.1:2379,https://{address}:2379");
-    vec![
+    let always = vec![
         format!("--name={name}"),
         "--data-dir=/var/lib/etcd".into(),
         format!("--listen-client-urls={clients}"),
         format!("--advertise-client-urls=https://{address}:2379"),
-        format!("--listen-peer-urls=https://{address}:2380"),
-        format!("--initial-advertise-peer-urls=https://{address}:2380"),
-        format!("--initial-cluster={name}=https://{address}:2380"),
+        format!("--listen-peer-urls=https://{address}:{PEER_PORT}"),
+        format!("--initial-advertise-peer-urls=https://{address}:{PEER_PORT}"),
+        format!("--initial-cluster={}", peers.join(",")),
         "--listen-metrics-urls=http://127.0.0.1:2381".into(),
         "--client-cert-auth=true".into(),
         format!("--cert-file={PKI}/etcd/server.crt"),
@@ -210,7 +225,8 @@ fn etcd(name: &str, address: IpAddr) -> Vec<String> {
         format!("--peer-trusted-ca-file={PKI}/etcd/ca.crt"),
         // It need not outlive a power cut: its volume does not, either.
         "--unsafe-no-fsync=true".into(),
-    ]
+    ];
+    always.into_iter().chain(several.iter().map(|one| (*one).to_owned())).collect()
 }
 
 fn api_server(address: IpAddr, settings: &Settings) -> Vec<String> {

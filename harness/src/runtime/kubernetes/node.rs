@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use super::{
     Member, SERVERS,
     component::Component,
+    endpoint,
     files::{CURRENT, Files, KUBELET},
     init::{API_ANSWERS, BOOT, Boot, FOLDER, LOGS, NODE},
     manifests, network,
@@ -162,7 +163,8 @@ pub(super) fn lay_out(folder: &RunFolder, member: &Member, all: &[Member], files
     let others = all.iter().filter(|other| other.number != member.number);
     let boot = Boot {
         files: rest,
-        waits_for_api: member.number > 0,
+        endpoint: endpoint::rules(all),
+        waits_for_api: !member.has_control_plane(),
         routes: others.map(|other| (manifests::pods_of(other.number), other.address.to_string())).collect(),
         programs: BTreeMap::from([
             ("kubelet".into(), kubelet.to_vec()),

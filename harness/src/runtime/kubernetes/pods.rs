@@ -142,8 +142,9 @@ impl Making<'_> {
         let door =
             control::listen(&home).context(|| format!("cannot make the control socket of `{name}`"))?;
 
-        let workers = &self.ground.members[1..];
-        let member = &workers[number % workers.len()];
+        let workers: Vec<_> =
+            self.ground.members.iter().filter(|member| !member.has_control_plane()).collect();
+        let member = workers[number % workers.len()];
         let own = format!("{address}/32");
         // A guest before may have had it.
         node::exec(&self.ground.docker, member, &["ip", "address", "replace", &own, "dev", "eth0"]).await?;

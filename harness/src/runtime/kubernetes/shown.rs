@@ -13,7 +13,7 @@ use ring::digest;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{
-    CONTROL_PLANE, Nodes,
+    Nodes,
     charge::newest_log,
     component::{CLUSTER_CA, Component, node_of},
     node,
@@ -43,9 +43,9 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Reads on.
-    pub(super) fn read(&mut self, nodes: &Nodes, system: &System) {
-        let pods = nodes.folder.logs().join(CONTROL_PLANE).join("pods");
+    /// Reads on in the log of the API server on this node.
+    pub(super) fn read(&mut self, on: &str, nodes: &Nodes, system: &System) {
+        let pods = nodes.folder.logs().join(on).join("pods");
         let Some(log) = newest_log(&pods, Component::ApiServer.program()) else { return };
         if log != self.log {
             (self.log, self.read) = (log, 0);

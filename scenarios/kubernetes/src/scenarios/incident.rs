@@ -13,15 +13,13 @@ use notafter::{
     system::{Span, System},
 };
 
-use super::{BACK, NOTICED, base, checks, failing, mistaken, restart, rotate, specimen, template};
+use super::{ANSWERED, BACK, NOTICED, base, checks, failing, mistaken, restart, rotate, specimen, template};
 use crate::judging::these_go_on;
 
 /// How long people take who renew certificates by hand.
 const BY_HAND: Duration = Duration::from_secs(4);
 /// Until controllers have given up their leases, and have been started again.
 const LEASES_LOST: Duration = Duration::from_secs(14);
-/// How long they wait for the API, which tries etcd again after up to some seconds.
-const ANSWERED: Duration = Duration::from_secs(15);
 /// How long certificates last that are renewed at two thirds of that.
 const LIFE: Duration = Duration::from_secs(90);
 /// Who takes over from a controller waits until the lease of that one ends, and nothing new is made meanwhile.
