@@ -29,6 +29,8 @@ const KUBELET_OF: &str = "kubelet-";
 const ADMINS: &str = "kubeadm:cluster-admins";
 /// The group that may do everything, even then.
 const MASTERS: &str = "system:masters";
+/// The group of all nodes.
+const NODES: &str = "system:nodes";
 /// The Service of the API itself: the first address of the range of Services.
 const API_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 
@@ -338,9 +340,11 @@ pub(super) fn identity(service: &Service, slot: &Slot, node: &Member, members: &
         (Some(Component::Kubelet), "serving") => Identity {
             dns_names: names(&[name]),
             addresses: vec![address],
+            // One that renews it by itself would do so at once, whatever its age, if it lacked what it asks for.
+            organization: Some(NODES.into()),
             ..server(&format!("system:node:{name}"))
         },
-        (Some(Component::Kubelet), "client") => client(&format!("system:node:{name}"), Some("system:nodes")),
+        (Some(Component::Kubelet), "client") => client(&format!("system:node:{name}"), Some(NODES)),
         (Some(Component::Kubelet), _) => client("system:kube-proxy", None),
         (Some(component @ (Component::ControllerManager | Component::Scheduler)), _) => {
             client(&format!("system:{}", component.program()), None)
