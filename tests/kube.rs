@@ -18,7 +18,7 @@ use notafter::{
     testing::{self, Trial},
 };
 use testcontainers::bollard::{Docker, query_parameters::ListVolumesOptions};
-use tokio::time::sleep;
+use tokio::{sync::Mutex, time::sleep};
 
 #[path = "common/docker.rs"]
 #[allow(dead_code, reason = "not every test needs all of it")]
@@ -48,6 +48,9 @@ const KNOWN: [&str; 11] = [
     "super-admin.conf",
 ];
 
+/// A volume does not say whose it is, so what is left over is known of one cluster at a time.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 fn main() -> ExitCode {
     testing::main_with(
         Suite::default(),
@@ -72,6 +75,7 @@ async fn if_available(it: impl AsyncFnOnce() -> Result<(), String>) -> Result<Op
 }
 
 async fn leaves_nothing(life: impl AsyncFnOnce(&RunFolder) -> Result<()>) -> Result<(), String> {
+    let _alone = ALONE.lock().await;
     let runs = tempfile::tempdir().map_err(|error| error.to_string())?;
     let before = volumes().await;
     let folder = RunFolder::create(runs.path(), "kube-test", 0).map_err(|error| error.to_string())?;
