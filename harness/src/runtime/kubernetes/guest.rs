@@ -141,7 +141,11 @@ impl Guest {
     pub(super) async fn leave(&self) -> Result<()> {
         let ours = format!("{}={}", engine::RUN, self.folder.id());
         remove(&self.client, &ours).await.context(|| format!("cannot leave cluster {}", self.host.id()))?;
-        let _ = fs::remove_file(self.host.path().join(GUEST));
+        let note = self.host.path().join(GUEST);
+        // Who is cleaned up late may have a successor there.
+        if text_in(&note) == self.folder.id() {
+            let _ = fs::remove_file(note);
+        }
         let _ = fs::remove_file(self.folder.path().join(HOST));
         Ok(())
     }
